@@ -11,15 +11,14 @@ from service.recordings.recording import RecordingError
 Arrays = Mapping[str, NDArray[Any]]
 
 WIRE_DTYPES = tuple(
-    np.dtype(name)
-    for name in ("uint8", "int8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+    np.dtype(name) for name in ("uint8", "int8", "int16", "uint16", "int32", "float32", "float64")
 )
 
 
 def numeric_input(name: str, values: NDArray[Any]) -> NDArray[Any]:
     """The array in a dtype that can travel and that holds only finite numbers.
 
-    Half precision, booleans and 64-bit integers become float32; other dtypes stay as stored, so
+    Half precision, booleans and larger integers become float32; other dtypes stay as stored, so
     that 8-bit frames travel as 8 bits.
 
     Raises:

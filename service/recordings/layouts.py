@@ -53,9 +53,10 @@ def read_arrays(path: Path) -> Arrays:
         RecordingError: Missing, not an .npz archive, or an array of Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise RecordingError(f"{path.name} is not an .npz archive")
+                raise RecordingError(f"{path.name} holds one bare array; expected an .npz archive")
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RecordingError(f"cannot read {path}: {error}") from error

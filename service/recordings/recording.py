@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scatonline.errors import ScatOnlineError
+from service.errors import ServiceError
 
 Layout = Literal["movie", "trace", "windows", "images"]
 Task = Literal["encoding", "decoding"]
@@ -15,7 +15,7 @@ ReadoutKind = Literal["poisson", "gaussian", "softmax"]
 Target = NDArray[np.float32]
 
 
-class RecordingError(ScatOnlineError):
+class RecordingError(ServiceError):
     """A recording cannot be streamed: missing, of no known layout, or contradicting itself."""
 
 
