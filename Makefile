@@ -13,7 +13,7 @@ SHELL := bash
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := $(wildcard scatonline service protos tests benchmarks)
+SOURCES := $(wildcard scatonline service protos deploy tests benchmarks)
 
 .PHONY: help
 help: ## list the targets

@@ -30,10 +30,10 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of recordings that are too large for the repository; skips the test without it."""
-    named = os.environ.get("SCATONLINE_TEST_DATA")
+    named = os.environ.get("RECORDINGS")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"no recordings at {folder}; SCATONLINE_TEST_DATA can name another folder")
+        pytest.skip(f"no recordings at {folder}; RECORDINGS can name another folder")
     return folder
 
 

@@ -1,0 +1,139 @@
+"""The dashboard and the alert rules, against the metrics that the service has."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from service.telemetry import Instruments, ReportCollector
+
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_count", "_sum"),
+    "info": ("_info",),
+}
+# What Grafana puts in before it asks Prometheus.
+VARIABLES = {"$__rate_interval": "1m", "$model": ".*", "$layer": ".*", "$scale": ".*"}
+
+
+@pytest.fixture(scope="module")
+def exported() -> set[str]:
+    """Names of all time series that the service can show."""
+    registry = CollectorRegistry()
+    Instruments(registry, version="0")
+    registry.register(ReportCollector(lambda: ()))
+    return {
+        family.name + suffix for family in registry.collect() for suffix in SUFFIXES[family.type]
+    }
+
+
+@pytest.fixture(scope="module")
+def dashboard(deploy: Path) -> dict[str, Any]:
+    text = (deploy / "grafana" / "dashboards" / "scatonline.json").read_text(encoding="utf-8")
+    tree = json.loads(text)
+    assert isinstance(tree, dict)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def rules(deploy: Path) -> list[dict[str, Any]]:
+    tree = yaml.safe_load((deploy / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
+    return [rule for group in tree["groups"] for rule in group["rules"]]
+
+
+def _queries(dashboard: dict[str, Any]) -> Iterator[str]:
+    for panel in dashboard["panels"]:
+        yield from (target["expr"] for target in panel.get("targets", ()))
+    yield from (each["expr"] for each in dashboard["annotations"]["list"])
+
+
+def _filled_in(query: str) -> str:
+    for variable, value in VARIABLES.items():
+        query = query.replace(variable, value)
+    return query
+
+
+def _metrics(*texts: str) -> set[str]:
+    """Names of metrics in PromQL; a quoted job's name is none."""
+    return set(re.findall(r'(?<!")\bscatonline_\w+', " ".join(texts)))
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(
+    dashboard: dict[str, Any], exported: set[str]
+) -> None:
+    variables = [each["definition"] for each in dashboard["templating"]["list"]]
+    asked = _metrics(*_queries(dashboard), *variables)
+    assert asked
+    assert asked - exported == set()
+
+
+def test_the_alerts_ask_for_metrics_that_exist(
+    rules: list[dict[str, Any]], exported: set[str]
+) -> None:
+    asked = _metrics(*(rule["expr"] for rule in rules))
+    assert asked
+    assert asked - exported == set()
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "scatonline_samples_total",
+        "scatonline_score",
+        "scatonline_update_latency_seconds_bucket",
+        "scatonline_predict_latency_seconds_bucket",
+        "scatonline_queue_depth",
+        "scatonline_filter_angle_drift_radians",
+        "scatonline_filter_spectral_distance_ratio",
+        "scatonline_filter_car",
+        "scatonline_filter_car_standard_error",
+        "scatonline_orientations",
+        "scatonline_structure_moves_total",
+        "scatonline_littlewood_paley_max",
+    ],
+)
+def test_the_dashboard_shows(metric: str, dashboard: dict[str, Any]) -> None:
+    assert metric in _metrics(*_queries(dashboard))
+
+
+def test_panels_lie_beside_each_other(dashboard: dict[str, Any]) -> None:
+    cells = [
+        (x, y)
+        for panel in dashboard["panels"]
+        for place in (panel["gridPos"],)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_prometheus_accepts_its_configuration_and_rules(
+    promtool: Callable[..., None], deploy: Path
+) -> None:
+    promtool("check", "config", deploy / "prometheus" / "prometheus.yml")
+
+
+def test_prometheus_accepts_the_queries_of_the_dashboard(
+    promtool: Callable[..., None], dashboard: dict[str, Any], tmp_path: Path
+) -> None:
+    rules = [
+        {"record": f"query:{number}", "expr": _filled_in(query)}
+        for number, query in enumerate(_queries(dashboard))
+    ]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+
+    promtool("check", "rules", "--lint=none", path)
+
+
+def test_alerts_fire_when_they_should(promtool: Callable[..., None], deploy: Path) -> None:
+    promtool("test", "rules", Path(__file__).parent / "alerts_test.yml")
