@@ -1,0 +1,1 @@
+"""Everything of scatonline that touches the world: sockets, files, clocks and threads."""

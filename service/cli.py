@@ -1,0 +1,80 @@
+"""The command line: `scatonline serve`, `demo` and `version`."""
+
+import argparse
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from scatonline.errors import ScatOnlineError
+from service import demo
+from service.errors import ServiceError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Without the program's name; None: those of the process.
+
+    Returns:
+        Exit status: 0 done, 1 failed or refused; argparse itself exits with 2.
+    """
+    parsed = _parser().parse_args(arguments)
+    status: int = parsed.run(parsed)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scatonline", description="A learnable scattering transform that keeps adapting."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    serve = commands.add_parser("serve", help="serve models until stopped")
+    serve.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="settings, YAML or TOML"
+    )
+    serve.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="write the ports there once ready, as JSON"
+    )
+    serve.set_defaults(run=_serve)
+
+    show = commands.add_parser("demo", help="stream a recording to a service and show the result")
+    demo.add_arguments(show)
+    show.set_defaults(run=demo.run)
+
+    commands.add_parser("version", help="print the version").set_defaults(run=_version)
+    return parser
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    # Imported here: torch takes seconds, and help or a refused setting need not wait for it.
+    from service.settings import load
+
+    try:
+        settings = load(parsed.config)
+        from service.app import serve
+        from service.telemetry import configure_log
+
+        configure_log(settings.log.level, settings.log.format)
+        status = asyncio.run(serve(settings, parsed.ready_file))
+    except (ServiceError, ScatOnlineError) as error:
+        print(f"scatonline: {error}", file=sys.stderr)
+        return 1
+    if any(thread.daemon and thread.name.startswith("check-") for thread in threading.enumerate()):
+        # A structure check is still computing. Everything is saved and closed; leaving the normal
+        # way would end its thread inside torch's native code, which aborts the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _version(_: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    print(f"scatonline {version('scatonline')}")
+    return 0

@@ -1,0 +1,138 @@
+"""Structure checks of one model: run beside the writer, one at a time, never silently lost."""
+
+import threading
+import time
+from concurrent.futures import Future
+
+import structlog
+
+from scatonline.model import Model
+from scatonline.structure import StructureCheck
+from service.engine.events import AppliedDecision, StructureDecided
+from service.engine.history import History
+from service.engine.inbox import Change, Inbox, Question
+from service.errors import NotReady, Unavailable
+from service.telemetry import ModelInstruments
+
+_log = structlog.get_logger(__name__)
+
+
+class StructureChecks:
+    """Starts checks and brings what they find back into the writer's queue.
+
+    Every method but :meth:`wait` is called in the writer's thread.
+
+    Args:
+        inbox: The writer's queue, which takes the decision as one more event.
+        history: Remembers what the checks found.
+        instruments: The model's instruments.
+    """
+
+    def __init__(self, inbox: Inbox, history: History, instruments: ModelInstruments) -> None:
+        self._inbox = inbox
+        self._history = history
+        self._instruments = instruments
+        self._thread: threading.Thread | None = None
+        self._applied: Future[AppliedDecision] | None = None
+        self._not_before_event = 0
+
+    def begin(self, model: Model, session: str | None, applied: "Future[AppliedDecision]") -> None:
+        """Starts a check.
+
+        Args:
+            model: The writer's model.
+            session: Session whose window is used; None: the model chooses.
+            applied: Gets the decision once it was applied, or the error that ended the check.
+
+        Raises:
+            NotReady: a check is running, or the window is too short.
+        """
+        if self._applied is not None:
+            raise NotReady(f"model {model.spec.name!r} is checking its structure; ask again later")
+        check = model.structure_check(session)
+        if check is None:
+            raise NotReady(f"model {model.spec.name!r}: {model.structure_ready()}")
+        self._applied = applied
+        # A daemon, so that a long check cannot keep a stopping process alive.
+        self._thread = threading.Thread(
+            target=self._run, args=(check,), name=f"check-{model.spec.name}", daemon=True
+        )
+        self._thread.start()
+
+    def begin_if_due(self, model: Model) -> None:
+        """Starts a check when the model's schedule wants one."""
+        if (
+            self._applied is not None
+            or self._inbox.closed
+            or model.event < self._not_before_event
+            or not model.structure_due()
+        ):
+            return
+        try:
+            self.begin(model, None, Future())
+        except NotReady as reason:
+            self._postpone(model)
+            _log.info("structure_check_postponed", reason=str(reason))
+        except Exception as error:  # noqa: BLE001 (counted and logged; the writer goes on)
+            self._count_failure(model, error)
+
+    def drop(self) -> None:
+        """Gives up a running check: whoever asked for it is told, its decision is ignored."""
+        if self._applied is not None and not self._applied.done():
+            self._applied.set_exception(
+                Unavailable("the service is stopping; the structure check was dropped")
+            )
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for a running check to end; False if it has not."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _run(self, check: StructureCheck) -> None:
+        """The check's own thread."""
+        started = time.perf_counter()
+        try:
+            decision = check.run()
+        except Exception as error:  # noqa: BLE001 (logged, and told to whoever asked)
+            failure = error
+            finding: Change[AppliedDecision] | Question[None] = Question(
+                lambda model: self._end_in_failure(model, failure)
+            )
+        else:
+            self._instruments.check_duration.observe(time.perf_counter() - started)
+            finding = Change(StructureDecided(decision))
+            finding.result.add_done_callback(self._end)
+        try:
+            self._inbox.put(finding, bounded=False)
+        except Unavailable as reason:
+            _log.info("structure_decision_dropped", reason=str(reason))
+
+    def _end(self, done: "Future[AppliedDecision]") -> None:
+        """The decision was applied or refused by the model, in the writer's thread."""
+        error = done.exception()
+        if isinstance(error, Unavailable):
+            return  # the writer has ended; drop() answers whoever asked
+        if error is not None:
+            self._inbox.put(Question(lambda model: self._end_in_failure(model, error)))
+            return
+        self._history.decided(done.result())
+        applied, self._applied = self._applied, None
+        if applied is not None and not applied.done():
+            applied.set_result(done.result())
+
+    def _end_in_failure(self, model: Model, error: BaseException) -> None:
+        self._count_failure(model, error)
+        applied, self._applied = self._applied, None
+        if applied is not None and not applied.done():
+            applied.set_exception(error)
+
+    def _count_failure(self, model: Model, error: BaseException) -> None:
+        self._history.failed()
+        self._instruments.check_failures.inc()
+        self._postpone(model)
+        _log.error("structure_check_failed", model=model.spec.name, exc_info=error)
+
+    def _postpone(self, model: Model) -> None:
+        """Leaves a pause after a check without decision, since the model still calls one due."""
+        self._not_before_event = model.event + model.spec.structure.check_every

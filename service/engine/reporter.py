@@ -1,0 +1,58 @@
+"""Keeps the report that Prometheus scrapes fresh at a bounded rate."""
+
+import time
+
+import structlog
+
+from scatonline.model import Model
+from service.telemetry import ModelInstruments, ModelReport
+
+_log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Reading every filter after every sample would cost more than learning from it.
+
+    Args:
+        model: The writer's model.
+        instruments: The model's instruments.
+        every_s: Least seconds between two reports.
+    """
+
+    def __init__(self, model: Model, instruments: ModelInstruments, every_s: float) -> None:
+        self._instruments = instruments
+        self._every_s = every_s
+        self.refresh(model)
+
+    @property
+    def report(self) -> ModelReport:
+        """The newest report; safe from any thread."""
+        return self._report
+
+    def refresh(self, model: Model) -> ModelReport:
+        """Makes a report now, in the writer's thread."""
+        self._tried_s = time.monotonic()
+        self._report = ModelReport.of(model)
+        self._seen_event = model.event
+        return self._report
+
+    def refresh_if_due(self, model: Model) -> None:
+        """Makes a report if the model changed and the last one is old enough."""
+        if self.seconds_until_due(model.event) != 0.0:
+            return
+        try:
+            self.refresh(model)
+        except Exception:  # noqa: BLE001 (a report is a view: the model itself goes on)
+            self._seen_event = model.event
+            self._instruments.report_failures.inc()
+            _log.exception("report_failed", model=model.spec.name)
+
+    def hasten(self) -> None:
+        """Makes a report due now."""
+        self._tried_s = time.monotonic() - self._every_s
+
+    def seconds_until_due(self, event: int) -> float | None:
+        """Seconds until a model at this event wants a report; None while nothing changed."""
+        if event == self._seen_event:
+            return None
+        return max(0.0, self._tried_s + self._every_s - time.monotonic())

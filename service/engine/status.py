@@ -1,0 +1,47 @@
+"""What an engine tells about its model and itself, at one moment between two events."""
+
+from dataclasses import dataclass
+
+from scatonline.config import ModelSpec
+from scatonline.score import ScoreReport
+from scatonline.structure import Move, StructureDecision
+from service.telemetry import LatencySummary
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """State of one model and its writer.
+
+    Attributes:
+        spec: The model's specification.
+        event: Number of events of the model.
+        sessions: Session id → names of its outputs.
+        scores: Prequential scores.
+        pending_labels: Samples that wait for their label.
+        queue_depth: Events that wait for the writer.
+        queue_capacity: Events that may wait.
+        update_latency: From a sample's arrival to its published result.
+        predict_latency: From a request's arrival to its prediction.
+        moves: Newest structure moves, oldest first.
+        checks: Structure checks that ended since the process started.
+        check_failures: Those of them that failed.
+        last_decision: Newest decision since the process started.
+        checkpoint_event: Event number of the newest checkpoint.
+        state_hash: sha256 of the model's state, where it was asked for.
+    """
+
+    spec: ModelSpec
+    event: int
+    sessions: dict[str, tuple[str, ...]]
+    scores: ScoreReport
+    pending_labels: int
+    queue_depth: int
+    queue_capacity: int
+    update_latency: LatencySummary
+    predict_latency: LatencySummary
+    moves: tuple[Move, ...]
+    checks: int
+    check_failures: int
+    last_decision: StructureDecision | None
+    checkpoint_event: int | None
+    state_hash: str | None

@@ -1,0 +1,53 @@
+"""Every error the service raises on purpose, beside the library's own.
+
+::
+
+    ServiceError
+    ├── InvalidRequest      a message cannot be read as what it claims to be
+    ├── UnknownModel        no model of that name is served
+    ├── NotReady            the model cannot do this yet, or is doing it already
+    ├── Overloaded          the model's queue is full
+    ├── Unavailable         the service is stopping
+    ├── SettingsError       a settings file, key or environment variable is wrong
+    └── StorageError        a folder cannot be used
+        └── CorruptRecord   a stored record does not match its checksum
+
+Messages say what was expected, what came and what to do. `service.rpc.status` holds the one table
+from errors to gRPC codes.
+"""
+
+
+class ServiceError(Exception):
+    """Root of all errors that the service raises on purpose."""
+
+
+class InvalidRequest(ServiceError):
+    """A message cannot be read as what it claims to be."""
+
+
+class UnknownModel(ServiceError):
+    """No model of that name is served."""
+
+
+class NotReady(ServiceError):
+    """The model cannot do this yet, or is doing it already."""
+
+
+class Overloaded(ServiceError):
+    """The model's queue is full."""
+
+
+class Unavailable(ServiceError):
+    """The service is stopping and takes nothing new."""
+
+
+class SettingsError(ServiceError):
+    """A settings file, a key in it or an environment variable is wrong."""
+
+
+class StorageError(ServiceError):
+    """A folder cannot be used for storage."""
+
+
+class CorruptRecord(StorageError):
+    """A stored record does not match its checksum or cannot be read."""

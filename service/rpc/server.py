@@ -1,0 +1,88 @@
+"""The gRPC server: the methods, standard health and reflection on one port."""
+
+from collections.abc import Mapping
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service._generated import scatonline_pb2 as pb
+from service._generated import scatonline_pb2_grpc
+from service.engine import Engine
+from service.errors import SettingsError
+from service.rpc.calls import Calls
+from service.rpc.servicer import Servicer
+from service.settings import LimitSettings, ServerSettings
+from service.telemetry import Instruments
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ScatOnline"].full_name
+
+
+class RpcServer:
+    """Serves engines over gRPC; made and used inside one running event loop.
+
+    Args:
+        engines: Model name → engine.
+        instruments: Counts what is refused.
+        version: Version of the service.
+        server: Address and port.
+        limits: Sizes of messages and streams.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        instruments: Instruments,
+        version: str,
+        server: ServerSettings,
+        limits: LimitSettings,
+    ) -> None:
+        self._settings = server
+        self._server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", limits.max_message_bytes),
+                ("grpc.max_send_message_length", limits.max_message_bytes),
+                # Without it two services could share a port and each get half of the requests.
+                ("grpc.so_reuseport", 0),
+            )
+        )
+        self._servicer = Servicer(Calls(engines), instruments, version, limits.stream_in_flight)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        scatonline_pb2_grpc.add_ScatOnlineServicer_to_server(self._servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (
+                SERVICE,
+                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+                reflection.SERVICE_NAME,
+            ),
+            self._server,
+        )
+
+    async def start(self) -> int:
+        """Listens, reports SERVING and returns the port.
+
+        Raises:
+            SettingsError: the address cannot be listened on.
+        """
+        address = f"{self._settings.host}:{self._settings.port}"
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise SettingsError(f"server: cannot listen on {address}: {error}") from error
+        await self._server.start()
+        await self._report(health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def stop_accepting(self) -> None:
+        """Reports NOT_SERVING and ends open streams once they have answered."""
+        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._servicer.stop()
+
+    async def stop(self) -> None:
+        """Lets open calls end for a while, then closes the port."""
+        await self._server.stop(self._settings.drain_s)
+
+    async def _report(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        for service in ("", SERVICE):
+            await self._health.set(service, status)

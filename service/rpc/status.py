@@ -1,0 +1,63 @@
+"""The one table from errors to gRPC status codes."""
+
+import uuid
+from dataclasses import dataclass
+
+import structlog
+from grpc import StatusCode
+
+from scatonline import errors as library
+from service import errors
+
+_log = structlog.get_logger(__name__)
+
+CODES: dict[type[Exception], StatusCode] = {
+    errors.InvalidRequest: StatusCode.INVALID_ARGUMENT,
+    library.ShapeError: StatusCode.INVALID_ARGUMENT,
+    library.NumericalError: StatusCode.INVALID_ARGUMENT,
+    library.ConfigError: StatusCode.INVALID_ARGUMENT,
+    errors.UnknownModel: StatusCode.NOT_FOUND,
+    library.UnknownName: StatusCode.NOT_FOUND,
+    library.DuplicateName: StatusCode.ALREADY_EXISTS,
+    errors.NotReady: StatusCode.FAILED_PRECONDITION,
+    errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.CorruptRecord: StatusCode.DATA_LOSS,
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a client is told when its request fails.
+
+    Attributes:
+        code: gRPC status code.
+        message: What was expected and what came; nothing of the inside.
+    """
+
+    code: StatusCode
+    message: str
+
+    @property
+    def reason(self) -> str:
+        """Label of the refusal in the metrics."""
+        return self.code.name.lower()
+
+    @property
+    def number(self) -> int:
+        """The code as it travels."""
+        number: int = self.code.value[0]
+        return number
+
+
+def refusal(error: Exception) -> Refusal:
+    """Looks an error up; one that no table names becomes INTERNAL with an id that the log has."""
+    for kind in type(error).__mro__:
+        if kind in CODES:
+            return Refusal(CODES[kind], str(error))
+    incident = uuid.uuid4().hex[:12]
+    _log.error("internal_error", incident=incident, exc_info=error)
+    return Refusal(
+        StatusCode.INTERNAL,
+        f"internal error {incident}: the service's log has the details under this id",
+    )

@@ -1,0 +1,1 @@
+"""What the service keeps on disk: checkpoints of every model."""

@@ -1,0 +1,207 @@
+"""Checkpoints of one model: numbered folders, each whole or absent, the newest good one counts.
+
+::
+
+    <directory>/<model>/000042-event-1234/
+        manifest.json          format, event, specification, checksums; ends with its own checksum
+        meta.json              the model's JSON-safe state and the service's record
+        tensors.safetensors    the model's tensors
+
+A checkpoint holds every event up to its own number and nothing of the later ones: events that were
+acknowledged after the newest checkpoint are lost if the process is killed rather than stopped.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from service.errors import CorruptRecord, StorageError
+from service.storage.folder import sync_folder, write_durably
+
+FORMAT = 1
+MANIFEST, META, TENSORS = "manifest.json", "meta.json", "tensors.safetensors"
+_NAME = re.compile(r"(\d{6,})-event-(\d+)")
+_UNFINISHED, _DAMAGED = ".unfinished", ".damaged"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a model needs to continue.
+
+    Attributes:
+        event: Number of events that the state has seen.
+        spec: The model's specification, JSON-safe.
+        tensors: The model's tensors, on the CPU.
+        meta: The rest of the model's state, JSON-safe.
+        record: What the service remembers beside the model, JSON-safe.
+        written_s: When it was written, seconds since the Unix epoch.
+    """
+
+    event: int
+    spec: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+    meta: dict[str, Any]
+    record: dict[str, Any]
+    written_s: float
+
+
+class CheckpointStore:
+    """The checkpoints of one model.
+
+    Args:
+        folder: Folder of this model alone; made if it is missing.
+        keep: Newest checkpoints kept.
+
+    Raises:
+        StorageError: the folder cannot be made or read.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for left in folder.glob(f"*{_UNFINISHED}"):
+                shutil.rmtree(left)
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be used: {error.strerror}") from error
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Writes a checkpoint under the next number, then removes those that are too old.
+
+        Raises:
+            StorageError: the disk refuses; no earlier checkpoint is harmed.
+        """
+        number = max((self._number(path) for path in self._folder.iterdir()), default=0) + 1
+        final = self._folder / f"{number:06d}-event-{checkpoint.event}"
+        unfinished = final.with_name(final.name + _UNFINISHED)
+        try:
+            unfinished.mkdir()
+            for name, content in _files(checkpoint).items():
+                write_durably(unfinished / name, content)
+            sync_folder(unfinished)
+            unfinished.rename(final)
+            sync_folder(self._folder)
+            for old in self.paths()[self._keep :]:
+                shutil.rmtree(old)
+        except OSError as error:
+            raise StorageError(f"{final}: cannot be written: {error.strerror}") from error
+        return final
+
+    def load_newest(self) -> tuple[Checkpoint | None, int]:
+        """Reads the newest checkpoint that is whole.
+
+        A damaged one is reported to the log and set aside under its name plus `.damaged`.
+
+        Returns:
+            The checkpoint, None if none was ever written, and the number of damaged ones passed.
+
+        Raises:
+            CorruptRecord: there are checkpoints and every one is damaged.
+            StorageError: the newest whole one is of another format.
+        """
+        damaged = 0
+        for path in self.paths():
+            try:
+                return read(path), damaged
+            except CorruptRecord as error:
+                damaged += 1
+                aside = path.with_name(path.name + _DAMAGED)
+                path.rename(aside)
+                _log.error("checkpoint_damaged", reason=str(error), set_aside=str(aside))
+        if damaged or any(self._folder.glob(f"*{_DAMAGED}")):
+            raise CorruptRecord(
+                f"{self._folder}: no checkpoint is whole; the damaged ones end in {_DAMAGED}. "
+                "Move the folder away to start the model anew"
+            )
+        return None, 0
+
+    def paths(self) -> list[Path]:
+        """Finished checkpoints, newest first."""
+        finished = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+        return sorted(finished, key=self._number, reverse=True)
+
+    @staticmethod
+    def _number(path: Path) -> int:
+        match = _NAME.match(path.name)
+        return int(match.group(1)) if match else 0
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads one checkpoint and holds it against its checksums.
+
+    Raises:
+        CorruptRecord: a file is missing, changed or unreadable.
+        StorageError: it is whole but of another format.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        checksum = manifest.pop("sha256")
+        _verify(path / MANIFEST, _canonical(manifest), checksum)
+        if manifest["format"] != FORMAT:
+            raise StorageError(
+                f"{path}: got checkpoint format {manifest['format']}, expected {FORMAT}; "
+                "it was written by another version of the service"
+            )
+        contents = {name: (path / name).read_bytes() for name in manifest["files"]}
+        for name, content in contents.items():
+            _verify(path / name, content, manifest["files"][name])
+        state = json.loads(contents[META])
+        return Checkpoint(
+            event=manifest["event"],
+            spec=manifest["spec"],
+            tensors=load(contents[TENSORS]),
+            meta=state["meta"],
+            record=state["record"],
+            written_s=manifest["written_s"],
+        )
+    except OSError as error:
+        raise CorruptRecord(f"{error.filename}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CorruptRecord(f"{path}: not a checkpoint: {error!r}") from error
+
+
+def now_s() -> float:
+    """Seconds since the Unix epoch, as checkpoints record them."""
+    return time.time()
+
+
+def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    contents = {
+        TENSORS: save(checkpoint.tensors),
+        META: json.dumps({"meta": checkpoint.meta, "record": checkpoint.record}).encode(),
+    }
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "event": checkpoint.event,
+        "written_s": checkpoint.written_s,
+        "spec": checkpoint.spec,
+        "files": {name: _sha256(content) for name, content in contents.items()},
+    }
+    manifest["sha256"] = _sha256(_canonical(manifest))
+    return {**contents, MANIFEST: json.dumps(manifest, indent=1).encode()}
+
+
+def _canonical(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _verify(path: Path, content: bytes, expected: str) -> None:
+    got = _sha256(content)
+    if got != expected:
+        raise CorruptRecord(f"{path}: got sha256 {got[:12]}…, expected {str(expected)[:12]}…")
