@@ -1,0 +1,295 @@
+"""Specifications: everything that defines a model before it has seen a sample.
+
+Frozen, validated when made, and JSON-safe through :meth:`ModelSpec.to_dict`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from scatonline.errors import ConfigError
+
+Bound = Literal["none", "clamp", "open", "tight"]
+Padding = Literal["reflect", "periodic", "zero"]
+Compression = Literal["none", "sqrt", "log"]
+ReadoutKind = Literal["poisson", "gaussian", "softmax"]
+Optimiser = Literal["sgd", "adam"]
+_T = TypeVar("_T")
+
+
+def _require(holds: bool, what: str, got: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{what}: got {got!r}, expected {expected}")
+
+
+def _one_of(what: str, got: str, allowed: tuple[str, ...]) -> None:
+    _require(got in allowed, what, got, "one of " + ", ".join(allowed))
+
+
+@dataclass(frozen=True)
+class BankSpec:
+    """The scattering transform.
+
+    Attributes:
+        family: Wavelet family, a name from :mod:`scatonline.families`.
+        J: Number of scales; averaging over ``2**J`` samples.
+        L: Orientations a scale at the start (2-D).
+        Q: Voices an octave for layers 1, 2, … at the start (1-D); the last one repeats.
+        max_order: Layers of wavelets, 1 to 3.
+        padding: What stands beyond the border.
+        bound: How the Littlewood–Paley sum is kept below 1, see :mod:`scatonline.filterbank`.
+        oversampling: log₂ of the extra samples kept after each filter.
+    """
+
+    family: str = "morlet"
+    J: int = 3
+    L: int = 8
+    Q: tuple[int, ...] = (8, 1)
+    max_order: int = 2
+    padding: Padding = "reflect"
+    bound: Bound = "open"
+    oversampling: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.J >= 1, "bank.J", self.J, "at least 1")
+        _require(self.L >= 1, "bank.L", self.L, "at least 1 orientation")
+        _require(len(self.Q) > 0 and min(self.Q) >= 1, "bank.Q", self.Q, "integers of at least 1")
+        _require(1 <= self.max_order <= 3, "bank.max_order", self.max_order, "1, 2 or 3")
+        _one_of("bank.padding", self.padding, ("reflect", "periodic", "zero"))
+        _one_of("bank.bound", self.bound, ("none", "clamp", "open", "tight"))
+        _require(self.oversampling >= 0, "bank.oversampling", self.oversampling, "at least 0")
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """From scattering maps to the columns that a readout sees.
+
+    Attributes:
+        orders: Scattering orders used; empty: no scattering at all.
+        grid: Cells along each axis to which maps of order 0, 1, … are averaged; the last one
+            repeats, 0 keeps the map as it is.
+        compression: Applied to the averaged maps of order ≥ 1.
+        order_weight: Factor on the standardised columns of order 0, 1, …; the last one repeats. A
+            column with a smaller factor is held closer to zero by the readout's ridge.
+        raw_grid: Cells along each axis to which the input itself is averaged and used as linear
+            terms beside scattering; 0: none.
+        raw_weight: Factor on the standardised raw columns.
+        calibration: Samples after which the columns' means and scales are frozen.
+    """
+
+    orders: tuple[int, ...] = (0, 1, 2)
+    grid: tuple[int, ...] = (4, 4, 2)
+    compression: Compression = "sqrt"
+    order_weight: tuple[float, ...] = (1.0, 1.0, 0.4)
+    raw_grid: int = 0
+    raw_weight: float = 1.0
+    calibration: int = 64
+
+    def __post_init__(self) -> None:
+        _require(
+            len(set(self.orders)) == len(self.orders) and all(o >= 0 for o in self.orders),
+            "features.orders",
+            self.orders,
+            "distinct orders of at least 0",
+        )
+        _require(
+            len(self.grid) > 0 and min(self.grid) >= 0,
+            "features.grid",
+            self.grid,
+            "integers of at least 0",
+        )
+        _one_of("features.compression", self.compression, ("none", "sqrt", "log"))
+        _require(
+            len(self.order_weight) > 0 and min(self.order_weight) > 0,
+            "features.order_weight",
+            self.order_weight,
+            "positive factors",
+        )
+        _require(self.raw_grid >= 0, "features.raw_grid", self.raw_grid, "at least 0")
+        _require(self.raw_weight > 0, "features.raw_weight", self.raw_weight, "above 0")
+        _require(self.calibration >= 2, "features.calibration", self.calibration, "at least 2")
+
+
+@dataclass(frozen=True)
+class ReadoutSpec:
+    """From columns to predictions.
+
+    Attributes:
+        kind: ``poisson`` (counts), ``gaussian`` (values) or ``softmax`` (classes).
+        ridge: Prior precision of a weight on a standardised column, relative to one observation.
+        forgetting: Weight kept by the past at each sample, in (0, 1]; 1 never forgets.
+    """
+
+    kind: ReadoutKind = "poisson"
+    ridge: float = 100.0
+    forgetting: float = 1.0
+
+    def __post_init__(self) -> None:
+        _one_of("readout.kind", self.kind, ("poisson", "gaussian", "softmax"))
+        _require(self.ridge > 0, "readout.ridge", self.ridge, "above 0")
+        _require(0.5 < self.forgetting <= 1, "readout.forgetting", self.forgetting, "in (0.5, 1]")
+
+
+@dataclass(frozen=True)
+class LearningSpec:
+    """How the wavelets' parameters θ move.
+
+    Attributes:
+        enabled: False keeps θ where it starts.
+        optimiser: Gradient rule in the unconstrained coordinates.
+        rate: Learning rate.
+        momentum: Momentum of ``sgd`` (``adam`` uses 0.9 and 0.99).
+        every: Learned samples a step; their gradients are averaged.
+        warmup: Learned samples before the first step, so that the readout knows something.
+        max_angle_rad: Largest turn of a filter in one step, radians.
+        max_log_step: Largest change of the logarithm of any other parameter in one step.
+    """
+
+    enabled: bool = True
+    optimiser: Optimiser = "adam"
+    rate: float = 0.01
+    momentum: float = 0.9
+    every: int = 4
+    warmup: int = 100
+    max_angle_rad: float = 0.02
+    max_log_step: float = 0.02
+
+    def __post_init__(self) -> None:
+        _one_of("learning.optimiser", self.optimiser, ("sgd", "adam"))
+        _require(self.rate > 0, "learning.rate", self.rate, "above 0")
+        _require(0 <= self.momentum < 1, "learning.momentum", self.momentum, "in [0, 1)")
+        _require(self.every >= 1, "learning.every", self.every, "at least 1")
+        _require(self.warmup >= 0, "learning.warmup", self.warmup, "at least 0")
+        _require(self.max_angle_rad > 0, "learning.max_angle_rad", self.max_angle_rad, "above 0")
+        _require(self.max_log_step > 0, "learning.max_log_step", self.max_log_step, "above 0")
+
+
+@dataclass(frozen=True)
+class StructureSpec:
+    """When filters are dropped or added (maths: CAR index with a confidence bound).
+
+    Attributes:
+        enabled: False keeps the filters that the bank starts with.
+        window: Recent labelled samples that a check looks at.
+        check_every: Learned samples between scheduled checks.
+        restarts: Block-bootstrap refits before a removal.
+        epsilon: Largest loss of held-out explained variance that a removal may cost.
+        alpha: Error probability spent over all checks together.
+        agreement: Share of restarts that must find the filter harmless.
+        min_effective: Effective held-out samples below which nothing is removed.
+        cooldown: Windows that must pass between two moves.
+        max_filters: Most filters at one scale of one layer.
+        min_filters: Fewest filters at one scale of one layer.
+        candidates: New filters tried at each check; 0 never adds.
+    """
+
+    enabled: bool = True
+    window: int = 600
+    check_every: int = 300
+    restarts: int = 5
+    epsilon: float = 0.01
+    alpha: float = 0.05
+    agreement: float = 0.8
+    min_effective: float = 100.0
+    cooldown: float = 0.25
+    max_filters: int = 16
+    min_filters: int = 1
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.window >= 32, "structure.window", self.window, "at least 32 samples")
+        _require(self.check_every >= 1, "structure.check_every", self.check_every, "at least 1")
+        _require(self.restarts >= 1, "structure.restarts", self.restarts, "at least 1")
+        _require(self.epsilon > 0, "structure.epsilon", self.epsilon, "above 0")
+        _require(0 < self.alpha < 1, "structure.alpha", self.alpha, "in (0, 1)")
+        _require(0 < self.agreement <= 1, "structure.agreement", self.agreement, "in (0, 1]")
+        _require(self.min_effective >= 1, "structure.min_effective", self.min_effective, "≥ 1")
+        _require(self.cooldown >= 0, "structure.cooldown", self.cooldown, "at least 0 windows")
+        _require(
+            1 <= self.min_filters <= self.max_filters,
+            "structure.min_filters",
+            self.min_filters,
+            "between 1 and max_filters",
+        )
+        _require(self.candidates >= 0, "structure.candidates", self.candidates, "at least 0")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A whole model.
+
+    Attributes:
+        name: Name under which a process keeps it.
+        channels: Channels of an input; the bank is shared by all of them.
+        shape: Size of one channel: ``(N,)`` or ``(M, N)``.
+        input_scale: Factor on the input: one number, or one a channel.
+        pending: Samples that may wait for their label at a time.
+        seed: Root of every random draw.
+    """
+
+    name: str
+    channels: int
+    shape: tuple[int, ...]
+    bank: BankSpec = field(default_factory=BankSpec)
+    features: FeatureSpec = field(default_factory=FeatureSpec)
+    readout: ReadoutSpec = field(default_factory=ReadoutSpec)
+    learning: LearningSpec = field(default_factory=LearningSpec)
+    structure: StructureSpec = field(default_factory=StructureSpec)
+    input_scale: tuple[float, ...] = (1.0,)
+    pending: int = 4096
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "name", self.name, "a name")
+        _require(self.channels >= 1, "channels", self.channels, "at least 1")
+        _require(
+            len(self.shape) in (1, 2) and min(self.shape, default=0) >= 4,
+            "shape",
+            self.shape,
+            "(N,) or (M, N) with at least 4 samples an axis",
+        )
+        _require(
+            len(self.input_scale) in (1, self.channels),
+            "input_scale",
+            self.input_scale,
+            f"one factor or {self.channels}, one a channel",
+        )
+        _require(self.pending >= 1, "pending", self.pending, "at least 1")
+        top = max(self.features.orders, default=0)
+        _require(
+            top <= self.bank.max_order,
+            "features.orders",
+            self.features.orders,
+            f"orders up to bank.max_order = {self.bank.max_order}",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dicts, lists and numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """Inverse of :meth:`to_dict`; lists become tuples.
+
+        Raises:
+            ConfigError: a key is unknown or a value out of range.
+        """
+        parts = {
+            "bank": BankSpec,
+            "features": FeatureSpec,
+            "readout": ReadoutSpec,
+            "learning": LearningSpec,
+            "structure": StructureSpec,
+        }
+        arguments = {
+            key: _build(parts[key], value) if key in parts else value
+            for key, value in values.items()
+        }
+        return _build(cls, arguments)
+
+
+def _build(cls: type[_T], values: Mapping[str, Any]) -> _T:
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    _require(not unknown, f"{cls.__name__} keys", unknown, "only " + ", ".join(known))
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -1,0 +1,48 @@
+"""Where between a scale's filters a new one would stand."""
+
+import math
+from collections.abc import Sequence
+
+
+def angle_gaps(angles: Sequence[float], car: Sequence[float]) -> list[tuple[float, str]]:
+    """Orientations worth trying beside ``angles`` (radians, read modulo π).
+
+    Returns:
+        The midpoint of the largest gap, then the midpoints on both sides of the filter with the
+        highest CAR, each with its reason; duplicates left out.
+    """
+    order = sorted(range(len(angles)), key=lambda i: angles[i] % math.pi)
+    start = [angles[i] % math.pi for i in order]
+    gap = [(b - a) % math.pi or math.pi for a, b in zip(start, start[1:] + start[:1], strict=True)]
+    widest = max(range(len(gap)), key=lambda i: gap[i])
+    best = max(range(len(order)), key=lambda i: car[order[i]])
+    middle = [(a + g / 2) % math.pi for a, g in zip(start, gap, strict=True)]
+    return _reasons(middle, gap, widest, (best, best - 1), "rad")
+
+
+def log_frequency_gaps(
+    frequencies: Sequence[float], car: Sequence[float]
+) -> list[tuple[float, str]]:
+    """Frequencies worth trying beside ``frequencies``, as :func:`angle_gaps`.
+
+    Gaps are ratios; a lone filter is taken to stand in a gap of an octave.
+    """
+    order = sorted(range(len(frequencies)), key=lambda i: frequencies[i])
+    logs = [math.log2(frequencies[i]) for i in order]
+    edges = [logs[0] - 0.5, *logs, logs[-1] + 0.5] if len(logs) == 1 else logs
+    gap = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    middle = [2 ** (a + g / 2) for a, g in zip(edges, gap, strict=False)]
+    widest = max(range(len(gap)), key=lambda i: gap[i])
+    best = max(range(len(order)), key=lambda i: car[order[i]])
+    sides = [i for i in (best, best - 1) if 0 <= i < len(gap)]
+    return _reasons(middle, gap, widest, sides, "octave")
+
+
+def _reasons(
+    middle: Sequence[float], gap: Sequence[float], widest: int, sides: Sequence[int], unit: str
+) -> list[tuple[float, str]]:
+    chosen = {widest: f"middle of the largest gap ({gap[widest]:.2f} {unit})"}
+    for side in sides:
+        position = side % len(gap)
+        chosen.setdefault(position, f"beside the filter of highest CAR ({gap[position]:.2f} {unit})")
+    return [(middle[i], reason) for i, reason in chosen.items()]

@@ -1,0 +1,227 @@
+"""Morlet wavelets: a plane wave under a Gaussian, minus what would leave a mean.
+
+Sources: Bruna & Mallat, "Invariant scattering convolution networks", TPAMI 2013 (2-D); Andén &
+Mallat, "Deep scattering spectrum", IEEE TSP 2014 (1-D). Default parameters, normalisation and grid
+conventions follow Kymatio 0.3.0, so that an unlearned bank is the one that the field knows.
+
+The mean is removed *after* periodisation, which makes ψ̂(0) = 0 to rounding for every parameter.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from scatonline.config import BankSpec
+from scatonline.families.base import ParameterSpec
+from scatonline.families.gaps import angle_gaps, log_frequency_gaps
+from scatonline.fourier import gaussian_low_pass
+
+# Kymatio normalises by 2·3.1415·σ²/s; with π the filters would differ by 3e-5.
+_KYMATIO_PI = 3.1415
+_IMAGES_1D = 2
+_REACH = 6.0
+_RANGE = 2.0
+
+
+def _octaves(value: float, below: float, above: float) -> tuple[float, float]:
+    """An open interval of one octave either side, cut to (below, above)."""
+    return max(value / _RANGE, below), min(value * _RANGE, above)
+
+
+class Morlet2D:
+    """Oriented Morlet wavelets.
+
+    ``ψ(n) = exp(−nᵀR diag(1, s²) Rᵀn / 2σ²)·(exp(iξ n·u_θ) − κ)``, periodised, with R the rotation
+    by θ and u_θ = (cos θ, sin θ); axis 0 is x.
+    """
+
+    parameters = (
+        ParameterSpec("theta", "rad", angle=True),
+        ParameterSpec("xi", "rad/pixel"),
+        ParameterSpec("sigma", "pixel"),
+        ParameterSpec("slant", "1"),
+    )
+
+    def __init__(self, spec: BankSpec, grid: tuple[int, ...]) -> None:
+        """Prepares the sample positions of ``grid`` = padded ``(M, N)``."""
+        self.spec = spec
+        self.grid = grid
+
+    def defaults(self, layer: int) -> dict[int, list[tuple[float, ...]]]:
+        """L evenly spread orientations at every scale that layer ``layer`` can reach."""
+        L = self.spec.L
+        first = math.floor(L - L / 2 - 1)
+        turns = [(first - t) * math.pi / L for t in range(L)]
+        return {
+            j: [(t, 0.75 * math.pi / 2**j, 0.8 * 2**j, 4.0 / L) for t in turns]
+            for j in range(layer - 1, self.spec.J)
+        }
+
+    def bounds(self, values: Sequence[float]) -> tuple[tuple[float, float], ...]:
+        """An octave either side for ξ, σ and slant: a filter stays at its scale."""
+        _, xi, sigma, slant = values
+        return (
+            (1.0, 2.0),
+            _octaves(xi, 0.0, math.pi),
+            _octaves(sigma, 0.5, min(self.grid) / 6 if min(self.grid) / 6 > sigma else 2 * sigma),
+            _octaves(slant, 0.05, 8.0),
+        )
+
+    def spectra(self, values: Tensor, scale: int) -> Tensor:
+        """ψ̂, real, ``(filters, M, N)``.
+
+        Evaluated in space, where a fine filter is short, as env·(cos + sin): the spectrum of a
+        Hermitian ψ is the Hartley transform of that real signal.
+        """
+        theta, xi, sigma, slant = values.unbind(1)
+        cos, sin = torch.cos(theta), torch.sin(theta)
+        images = self._images(scale)
+        x, y = (self._positions(n, images, values.device) for n in self.grid)
+        q = slant.square()
+        width = 1 / (2 * sigma.square())
+        xx, yy = (cos**2 + q * sin**2) * width, (sin**2 + q * cos**2) * width
+        xy = 2 * cos * sin * (1 - q) * width
+        exponent = (
+            (xx[:, None] * x.square())[:, :, None]
+            + (yy[:, None] * y.square())[:, None, :]
+            + (xy[:, None] * x)[:, :, None] * y
+        )
+        envelope = torch.exp(-exponent)
+        px, py = (xi * cos)[:, None] * x, (xi * sin)[:, None] * y
+        wave_x = torch.stack((torch.cos(px), torch.sin(px)), 2)
+        wave_y = torch.stack((torch.cos(py) + torch.sin(py), torch.cos(py) - torch.sin(py)), 1)
+        carrier = self._periodise(envelope * (wave_x @ wave_y), images)
+        envelope = self._periodise(envelope, images)
+        kappa = carrier.sum((1, 2)) / envelope.sum((1, 2))
+        psi = carrier - kappa[:, None, None] * envelope
+        scaled = psi * (slant / (2 * _KYMATIO_PI * sigma.square()))[:, None, None]
+        spectrum = torch.fft.fft2(scaled)
+        return spectrum.real - spectrum.imag
+
+    def low_pass(self) -> list[Tensor]:
+        """A Gaussian of σ = 0.8·2^(J−1) pixels along each axis."""
+        return [gaussian_low_pass(n, 0.8 * 2 ** (self.spec.J - 1)) for n in self.grid]
+
+    def describe(self, values: Sequence[float]) -> Mapping[str, float]:
+        """θ mod π in rad, ξ in rad/pixel, 1/σ in 1/pixel."""
+        theta, xi, sigma, _ = values
+        return {"angle": theta % math.pi, "frequency": xi, "bandwidth": 1 / sigma}
+
+    def candidates(
+        self, values: Sequence[Sequence[float]], car: Sequence[float]
+    ) -> list[tuple[tuple[float, ...], str]]:
+        """Midpoint of the largest gap in angle, then beside the filter of highest CAR."""
+        mean = [sum(column) / len(values) for column in zip(*values, strict=True)]
+        return [
+            ((angle, *mean[1:]), reason)
+            for angle, reason in angle_gaps([v[0] for v in values], car)
+        ]
+
+    def _images(self, scale: int) -> int:
+        """Periods to sum on each side: none where six standard deviations fit the grid.
+
+        Decided by the scale's default length, so that the cost never depends on data; a filter that
+        has learned to be longer than its grid is cut at the grid's edge.
+        """
+        longest = 0.8 * 2**scale * max(self.spec.L / 4, 1.0)
+        return max(0, math.ceil(min(_REACH * longest / min(self.grid) - 0.5, 2)))
+
+    def _positions(self, n: int, images: int, device: torch.device) -> Tensor:
+        start = -(n // 2) - images * n
+        steps = torch.arange(n * (2 * images + 1), dtype=torch.float64, device=device)
+        return steps + start
+
+    def _periodise(self, x: Tensor, images: int) -> Tensor:
+        m, n = self.grid
+        periods = range(2 * images + 1)
+        rows = sum(x[:, i * m : (i + 1) * m] for i in periods)
+        summed = sum(rows[:, :, i * n : (i + 1) * n] for i in periods)
+        return torch.roll(summed, (-(m // 2), -(n // 2)), (1, 2))
+
+
+class Morlet1D:
+    """Morlet wavelets over time, evaluated in Fourier as a periodised Gaussian about ξ.
+
+    ξ and σ are in cycles a sample; filters are normalised to Σ|ψ| = 1.
+    """
+
+    parameters = (
+        ParameterSpec("xi", "cycle/sample"),
+        ParameterSpec("sigma", "cycle/sample"),
+    )
+
+    def __init__(self, spec: BankSpec, grid: tuple[int, ...]) -> None:
+        """Prepares the frequencies of ``grid`` = padded ``(N,)``."""
+        self.spec = spec
+        self.grid = grid
+
+    def defaults(self, layer: int) -> dict[int, list[tuple[float, ...]]]:
+        """Q voices an octave down to the width of φ, then evenly spaced ones to zero."""
+        Q = self.spec.Q[min(layer, len(self.spec.Q)) - 1]
+        scales: dict[int, list[tuple[float, ...]]] = {}
+        for xi, sigma in _voices(Q, 0.1 / 2**self.spec.J):
+            edge = min(xi + 5 * sigma, 0.5)
+            j = min(math.floor(-math.log2(edge)) - 1, self.spec.J)
+            if j >= layer - 1:
+                scales.setdefault(j, []).append((xi, sigma))
+        return dict(sorted(scales.items()))
+
+    def bounds(self, values: Sequence[float]) -> tuple[tuple[float, float], ...]:
+        """Half an octave either side for ξ, an octave for σ: a filter stays at its scale."""
+        xi, sigma = values
+        return ((xi / math.sqrt(_RANGE), min(xi * math.sqrt(_RANGE), 0.5)), _octaves(sigma, 0, 0.5))
+
+    def spectra(self, values: Tensor, scale: int) -> Tensor:
+        """ψ̂, real, ``(filters, N)``."""
+        xi, sigma = values.unbind(1)
+        (n,) = self.grid
+        frequency = torch.fft.fftfreq(n, dtype=torch.float64, device=values.device) % 1
+        shifts = torch.arange(-_IMAGES_1D, _IMAGES_1D + 1, dtype=torch.float64, device=values.device)
+        positions = frequency + shifts[:, None]
+        gabor = self._gaussian(positions - xi[:, None, None], sigma)
+        low = self._gaussian(positions, sigma)
+        psi = gabor - (gabor[:, :1] / low[:, :1]) * low
+        return psi / torch.fft.ifft(psi).abs().sum(1, keepdim=True)
+
+    def low_pass(self) -> list[Tensor]:
+        """A Gaussian of σ = 0.1/2^J cycles a sample in frequency."""
+        return [gaussian_low_pass(self.grid[0], 2**self.spec.J / (2 * math.pi * 0.1))]
+
+    def describe(self, values: Sequence[float]) -> Mapping[str, float]:
+        """ξ and σ in cycles a sample."""
+        return {"frequency": values[0], "bandwidth": values[1]}
+
+    def candidates(
+        self, values: Sequence[Sequence[float]], car: Sequence[float]
+    ) -> list[tuple[tuple[float, ...], str]]:
+        """Midpoint of the largest gap in log-frequency, then beside the filter of highest CAR."""
+        width = sum(v[1] / v[0] for v in values) / len(values)
+        return [
+            ((xi, xi * width), reason)
+            for xi, reason in log_frequency_gaps([v[0] for v in values], car)
+        ]
+
+    @staticmethod
+    def _gaussian(offsets: Tensor, sigma: Tensor) -> Tensor:
+        return torch.exp(-0.5 * (offsets / sigma[:, None, None]).square()).sum(1)
+
+
+def _voices(Q: int, sigma_min: float) -> list[tuple[float, float]]:
+    """(ξ, σ) of a bank with Q voices an octave, as Kymatio 0.3.0 sets them.
+
+    Neighbours cross at 1/√2 of their peak; below the width ``sigma_min`` of the low-pass the
+    remaining Q − 1 filters are evenly spaced.
+    """
+    ratio = 2 ** (1 / Q)
+    xi = max(1 / (1 + 2 ** (3 / Q)), 0.35)
+    sigma = xi * (1 - 1 / ratio) / (1 + 1 / ratio) / math.sqrt(2 * math.log(math.sqrt(2)))
+    if sigma <= sigma_min:
+        voices, elbow = [], sigma
+    else:
+        voices = [(xi, sigma)]
+        while voices[-1][1] > sigma_min * ratio:
+            voices.append((voices[-1][0] / ratio, voices[-1][1] / ratio))
+        elbow = voices[-1][0]
+    return voices + [(elbow * (1 - q / Q), sigma_min) for q in range(1, Q)]

@@ -1,0 +1,173 @@
+"""Grids, padding, sub-sampling and low-pass sampling: the Fourier side of scattering.
+
+Signals are laid out *channels last*, ``(*grid, channels)`` with one or two grid axes, so that the
+products over frequencies of :mod:`scatonline.scattering` need no permutation. A *level* r is a grid
+that keeps every 2^r-th sample.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scatonline.config import Padding
+from scatonline.errors import ConfigError, ShapeError
+
+# A standard normal exceeds this with probability 1e-3.
+_NORMAL_TAIL_1E3 = 3.0902
+_PAD_MODES = {"reflect": "reflect", "periodic": "circular", "zero": "constant"}
+
+
+def gaussian_low_pass(n: int, sigma: float) -> Tensor:
+    """φ̂ of a periodised Gaussian, ``(n,)`` float64, φ̂(0) = 1.
+
+    Args:
+        n: Grid length, samples.
+        sigma: Standard deviation in samples.
+    """
+    omega = 2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64)
+    images = omega + 2 * math.pi * torch.arange(-2, 3, dtype=torch.float64)[:, None]
+    phi = torch.exp(-0.5 * (sigma * images) ** 2).sum(0)
+    return phi / phi[0]
+
+
+def padded_length(n: int, J: int, dimensions: int, padding: Padding) -> int:
+    """Length of a padded axis: a multiple of 2^J that leaves the filters room beyond the border.
+
+    In 2-D two steps of 2^J are added; in 1-D, where φ is four times as wide, as much as φ reaches
+    down to 1e-3, up to a power of two (both as Kymatio 0.3.0).
+
+    Raises:
+        ConfigError: reflection would need more samples than the axis has.
+    """
+    step = 2**J
+    if padding == "periodic" and n % step == 0:
+        return n
+    if dimensions == 2:
+        total = (n // step + 2) * step
+    else:
+        sigma = step / (2 * math.pi * 0.1)
+        total = 1 << math.ceil(math.log2(n + 2 * math.ceil(_NORMAL_TAIL_1E3 * sigma)))
+        if padding == "reflect":
+            total = min(total, 1 << math.floor(math.log2(3 * n - 2)))
+        total = max(total, step)
+    beyond = total - n - (total - n) // 2
+    if padding == "reflect" and beyond >= n:
+        raise ConfigError(
+            f"J={J} is too large for an axis of {n} samples: reflection needs {beyond} samples "
+            f"beyond a border, at most {n - 1} exist. "
+            "Take a smaller J, a longer input or another padding."
+        )
+    return total
+
+
+def pad(x: Tensor, padded: Sequence[int], padding: Padding) -> Tensor:
+    """Pads the last axes of ``x``: the smaller half before, the rest after.
+
+    Args:
+        x: ``(batch, *shape)``.
+        padded: Length of every padded axis.
+        padding: What stands beyond the border.
+
+    Returns:
+        ``(batch, *padded)``.
+    """
+    widths: list[int] = []
+    for n, total in zip(reversed(x.shape[1:]), reversed(padded), strict=True):
+        before = (total - n) // 2
+        widths += [before, total - n - before]
+    if not any(widths):
+        return x
+    return functional.pad(x[:, None], widths, mode=_PAD_MODES[padding])[:, 0]
+
+
+def crop(spectrum: Tensor, level: int, axes: Sequence[int]) -> Tensor:
+    """The filter that acts on level ``level``: its low frequencies, along ``axes``.
+
+    What lies beyond the new Nyquist frequency would fold and is left out (Kymatio's convention).
+    """
+    for axis in axes:
+        n = spectrum.shape[axis]
+        keep = n >> level
+        low = spectrum.narrow(axis, 0, keep - keep // 2)
+        high = spectrum.narrow(axis, n - keep // 2, keep // 2)
+        spectrum = torch.cat((low, high), axis)
+    return spectrum
+
+
+def fold(spectrum: Tensor, factor: int, dimensions: int) -> Tensor:
+    """Brings frequencies that alias under sub-sampling together.
+
+    Args:
+        spectrum: ``(*grid, channels)``.
+        factor: Sub-sampling along each axis.
+        dimensions: Number of grid axes, 1 or 2.
+
+    Returns:
+        ``(frequencies, factor**dimensions, channels)``.
+    """
+    channels = spectrum.shape[-1]
+    if dimensions == 1:
+        (n,) = spectrum.shape[:-1]
+        return spectrum.view(factor, n // factor, channels).transpose(0, 1)
+    m, n = spectrum.shape[:-1]
+    split = spectrum.view(factor, m // factor, factor, n // factor, channels)
+    return split.permute(1, 3, 0, 2, 4).reshape(-1, factor * factor, channels)
+
+
+def fold_filters(spectra: Tensor, factor: int, dimensions: int) -> Tensor:
+    """:func:`fold` for a batch of filters.
+
+    Args:
+        spectra: ``(filters, *grid)``.
+
+    Returns:
+        ``(frequencies, filters, factor**dimensions)``, divided by the number of aliases so that the
+        product with a folded signal is the spectrum of the sub-sampled result.
+    """
+    channels_last = spectra.movedim(0, -1).contiguous()
+    folded = fold(channels_last, factor, dimensions).transpose(1, 2)
+    return (folded / factor**dimensions).contiguous()
+
+
+def low_pass_matrix(phi: Tensor, level: int, stride: int, first: int, count: int) -> Tensor:
+    """Low-pass, sub-sampling and un-padding of one axis as one small matrix.
+
+    Args:
+        phi: φ̂ on the full axis, ``(n,)`` real and even.
+        level: Level of the signal it is applied to.
+        stride: Samples of that level an output advances.
+        first: Index of the first output kept, in outputs.
+        count: Number of outputs.
+
+    Returns:
+        ``(count, n >> level)``.
+    """
+    kernel = torch.fft.ifft(crop(phi, level, (0,))).real
+    n = kernel.shape[0]
+    outputs = stride * (first + torch.arange(count, device=phi.device))
+    lags = (outputs[:, None] - torch.arange(n, device=phi.device)[None, :]) % n
+    return kernel[lags]
+
+
+def low_pass(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Applies one :func:`low_pass_matrix` an axis: ``(*grid, channels)`` → ``(*out, channels)``."""
+    first = matrices[0]
+    rows = (first @ x.reshape(x.shape[0], -1)).view(first.shape[0], *x.shape[1:])
+    return rows if len(matrices) == 1 else matrices[1] @ rows
+
+
+def check_signal(x: Tensor, shape: Sequence[int]) -> None:
+    """Refuses what a scattering transform cannot take.
+
+    Raises:
+        ShapeError: the last axes differ from ``shape`` or the type is not a real float.
+    """
+    if not x.is_floating_point():
+        raise ShapeError(f"input has type {x.dtype}, expected float32 or float64: convert it first")
+    if tuple(x.shape[-len(shape) :]) != tuple(shape):
+        raise ShapeError(
+            f"input has shape {tuple(x.shape)}, expected its last axes to be {tuple(shape)}"
+        )

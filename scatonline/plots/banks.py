@@ -1,0 +1,88 @@
+"""Filter banks brought back from the reports of their filters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scatonline.config import ModelSpec
+from scatonline.filterbank import FilterBank, FilterName
+from scatonline.scattering import Scattering
+
+
+class HasValue(Protocol):
+    """A parameter as a report gives it: its natural value, perhaps more."""
+
+    @property
+    def value(self) -> float:
+        """In the family's unit."""
+        ...
+
+
+class ReportedFilter(Protocol):
+    """What a picture needs of a filter's report.
+
+    The library's own reports and those that the service's client brings from afar both have it.
+    """
+
+    @property
+    def id(self) -> str:
+        """Stable id."""
+        ...
+
+    @property
+    def layer(self) -> int:
+        """Layer, from 1."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Dyadic scale j."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, HasValue]:
+        """By the family's names."""
+        ...
+
+
+def rebuilt_banks(spec: ModelSpec, reports: Sequence[ReportedFilter]) -> list[FilterBank]:
+    """The model's banks, one a layer, holding the reported filters and no others."""
+    transform = Scattering(spec.bank, spec.shape)
+    banks = [transform.bank(layer) for layer in range(1, spec.bank.max_order + 1)]
+    for bank in banks:
+        for name in list(bank.names):
+            bank.drop(name.id)
+        for report in reports:
+            if report.layer == bank.layer:
+                values = [report.parameters[p.name].value for p in bank.family.parameters]
+                bank.add(report.scale, values, report.id)
+    return banks
+
+
+def spectra_by_id(bank: FilterBank) -> dict[str, NDArray[np.float64]]:
+    """ψ̂ of every filter as the transform uses it, frame bound included."""
+    spectra = bank.spectra()
+    return {
+        bank.names[row].id: psi.numpy()
+        for scale in bank.scales
+        for row, psi in zip(bank.rows(scale), spectra[scale], strict=True)
+    }
+
+
+def either_time(old: FilterBank, new: FilterBank, scale: int) -> list[FilterName]:
+    """Filters of one scale at either time: the old ones in their order, then the new ones."""
+    kept = [name for name in old.names if name.scale == scale]
+    return kept + [name for name in new.names if name.scale == scale and name not in kept]
+
+
+def scales_of(old: FilterBank, new: FilterBank) -> list[int]:
+    """Scales that have a filter at either time, ascending."""
+    return sorted({*old.scales, *new.scales})
+
+
+def parameters_of(bank: FilterBank, name: FilterName) -> dict[str, float]:
+    """Natural parameters of a filter, by name."""
+    values = bank.values()[bank.row(name.id)].tolist()
+    return dict(zip((p.name for p in bank.family.parameters), values, strict=True))

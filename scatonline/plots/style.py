@@ -1,0 +1,27 @@
+"""One look for all pictures."""
+
+from typing import Any
+
+BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION = (
+    "#000000",
+    "#8c8c8c",
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#0072b2",
+    "#d55e00",
+)
+PALE = "#e8e8e8"
+CURVES = ((VERMILLION, "-"), (BLUE, "--"), (GREEN, "-."), (GREY, ":"))
+SCALES = (BLUE, ORANGE, GREEN, SKY, BLACK, GREY)
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.titlesize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+}

@@ -1,0 +1,106 @@
+"""Scattering of real signals with learnable filters: banks, one a layer, and their cascade."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scatonline.cascade import Cascade, Filters, Geometry, Path
+from scatonline.config import BankSpec
+from scatonline.families import make_family
+from scatonline.filterbank import FilterBank
+from scatonline.fourier import check_signal
+
+
+class Scattering(nn.Module):
+    """Scattering transform whose filters' parameters θ are the module's parameters.
+
+    Attributes:
+        geometry: Sizes of input, grid and output.
+        banks: One :class:`FilterBank` a layer.
+        cascade: The present arrangement of filters; replaced, never changed, by add and drop.
+    """
+
+    def __init__(self, spec: BankSpec, shape: Sequence[int]) -> None:
+        """Builds the banks.
+
+        Args:
+            spec: The transform.
+            shape: ``(N,)`` or ``(M, N)``.
+
+        Raises:
+            ConfigError: J is too large for ``shape``, or the family is unknown.
+        """
+        super().__init__()
+        self.spec, self.geometry = spec, Geometry(spec, shape)
+        family = make_family(spec, self.geometry.padded)
+        layers = range(1, spec.max_order + 1)
+        self.banks = nn.ModuleList(FilterBank(spec, family, layer) for layer in layers)
+        self._phi = family.low_pass()
+        self.arrange()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The output channels, in order."""
+        return self.cascade.paths
+
+    def bank(self, layer: int) -> FilterBank:
+        """Bank of a layer, counted from 1."""
+        bank = self.banks[layer - 1]
+        assert isinstance(bank, FilterBank)
+        return bank
+
+    def meta(self) -> dict[str, list[Any]]:
+        """Order, key (filter ids) and scales of every output channel, in channel order."""
+        return {
+            "order": [path.order for path in self.paths],
+            "key": [path.key for path in self.paths],
+            "j": [tuple(f.scale for f in path.filters) for path in self.paths],
+        }
+
+    def add(self, layer: int, scale: int, values: Sequence[float], filter_id: str = "") -> str:
+        """Adds a filter to a layer and returns its id; the others keep theirs."""
+        added = self.bank(layer).add(scale, values, filter_id or None)
+        self.arrange()
+        return added
+
+    def drop(self, layer: int, filter_id: str) -> int:
+        """Removes a filter from a layer and returns the row it had."""
+        row = self.bank(layer).drop(filter_id)
+        self.arrange()
+        return row
+
+    def arrange(self) -> None:
+        """Makes the cascade for the banks' present filters."""
+        layers = [self.bank(m + 1).names for m in range(len(self.banks))]
+        self.cascade = Cascade(self.geometry, layers)
+
+    def build(self, dtype: torch.dtype = torch.float32) -> Filters:
+        """Filters from the present θ, differentiable; made in float64 and cast to ``dtype``."""
+        spectra = [self.bank(m + 1).spectra() for m in range(len(self.banks))]
+        return self.cascade.filters(spectra, dtype)
+
+    def low_pass(self, dtype: torch.dtype, device: torch.device) -> list[list[Tensor]]:
+        """Averaging matrices by level and axis."""
+        return self.geometry.low_pass([phi.to(device) for phi in self._phi], dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scattering coefficients with filters built from the present θ.
+
+        Args:
+            x: ``(..., *shape)`` float32 or float64, finite.
+
+        Returns:
+            ``(..., channels, *output_shape)``; channels as :attr:`paths` and :meth:`meta` list
+            them: order 0, order 1 by filter, order 2 by first and then second filter, ….
+
+        Raises:
+            ShapeError: ``x`` has another shape or is not a float tensor.
+        """
+        shape = self.geometry.shape
+        check_signal(x, shape)
+        batch = x.shape[: x.dim() - len(shape)]
+        low_pass = self.low_pass(x.dtype, x.device)
+        flat = self.cascade.transform(x.reshape(-1, *shape), self.build(x.dtype), low_pass)
+        return flat.reshape(*batch, *flat.shape[1:])
