@@ -1,16 +1,18 @@
 """Filter banks brought back from the reports of their filters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scatonline.cascade import FilterName
 from scatonline.config import ModelSpec
-from scatonline.filterbank import FilterBank, FilterName
+from scatonline.filterbank import FilterBank
 from scatonline.scattering import Scattering
 
 
+@runtime_checkable
 class HasValue(Protocol):
     """A parameter as a report gives it: its natural value, perhaps more."""
 
@@ -20,6 +22,7 @@ class HasValue(Protocol):
         ...
 
 
+@runtime_checkable
 class ReportedFilter(Protocol):
     """What a picture needs of a filter's report.
 

@@ -1,13 +1,16 @@
 """Filters in one dimension: magnitudes over frequency, and the Littlewood–Paley sum."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from scatonline.filterbank import FilterBank, FilterName
+from scatonline.cascade import FilterName
+from scatonline.filterbank import FilterBank
 from scatonline.plots.banks import either_time, scales_of, spectra_by_id
 from scatonline.plots.style import BLACK, GREY, SCALES, VERMILLION
 
@@ -90,9 +93,13 @@ def _littlewood_paley(
     axes.set_title(f"layer {old.layer}: Littlewood–Paley sum, bound 1", loc="left")
 
 
-def _legend(figure: Figure, panels: Sequence[Axes], place: str) -> None:
+def _legend(
+    figure: Figure,
+    panels: Sequence[Axes],
+    place: Literal["outside lower left", "outside lower right"],
+) -> None:
     """One legend for several panels, each label once."""
-    entries = {}
+    entries: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)

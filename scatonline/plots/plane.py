@@ -11,7 +11,8 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
-from scatonline.filterbank import FilterBank, FilterName
+from scatonline.cascade import FilterName
+from scatonline.filterbank import FilterBank
 from scatonline.plots.banks import either_time, parameters_of, scales_of, spectra_by_id
 from scatonline.plots.style import BLACK, BLUE, GREY, PALE, VERMILLION
 
@@ -36,7 +37,8 @@ def plane_sheet(title: str, layers: Sequence[tuple[FilterBank, FilterBank]]) -> 
     width = _TILE * columns + _LABELS
     height = max(_PAIR * len(groups) + 0.5, 1.1 * _ROSE * len(layers) + 0.8)
     figure = Figure(figsize=(width + _ROSE, height))
-    tiles, roses = figure.subfigures(1, 2, width_ratios=(width, _ROSE))
+    halves = figure.add_gridspec(1, 2, width_ratios=(width, _ROSE))
+    tiles, roses = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     rows = tiles.add_gridspec(
         len(groups),
         1,
@@ -47,8 +49,8 @@ def plane_sheet(title: str, layers: Sequence[tuple[FilterBank, FilterBank]]) -> 
         hspace=0.16,
     )
     spectra = {bank: spectra_by_id(bank) for pair in layers for bank in pair}
-    for row, (old, new, scale) in zip(rows, groups, strict=True):
-        grid = row.subgridspec(2, columns, hspace=0.06, wspace=0.06)
+    for index, (old, new, scale) in enumerate(groups):
+        grid = rows[index, 0].subgridspec(2, columns, hspace=0.06, wspace=0.06)
         for column, name in enumerate(either_time(old, new, scale)):
             for time, bank in enumerate((old, new)):
                 axes = _empty_tile(tiles, grid, time, column)

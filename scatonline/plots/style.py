@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from matplotlib.typing import RcKeyType
+
 BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION = (
     "#000000",
     "#8c8c8c",
@@ -14,7 +16,7 @@ BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION = (
 PALE = "#e8e8e8"
 CURVES = ((VERMILLION, "-"), (BLUE, "--"), (GREEN, "-."), (GREY, ":"))
 SCALES = (BLUE, ORANGE, GREEN, SKY, BLACK, GREY)
-STYLE: dict[str, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
     "axes.titlesize": 9.0,

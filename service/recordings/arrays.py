@@ -54,6 +54,21 @@ def unit_scale(dtype: np.dtype[Any]) -> float:
     return 1.0 / float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
+def recorded_rate_hz(arrays: Arrays) -> float | None:
+    """Steps per second, from `fs` in Hz or `dt_ms`; None where the file has neither.
+
+    Raises:
+        RecordingError: Not one positive number.
+    """
+    for name in ("fs", "dt_ms"):
+        if name in arrays:
+            values = arrays[name].ravel()
+            if values.size != 1 or values.dtype.kind not in "iuf" or not 0 < values[0] < np.inf:
+                raise RecordingError(f"`{name}` must be one positive number; got {values[:5]}")
+            return float(values[0]) if name == "fs" else 1000.0 / float(values[0])
+    return None
+
+
 def session_index(arrays: Arrays, count: int, name: str) -> tuple[NDArray[np.int64], list[str]]:
     """The session number of each sample and the sessions' names.
 

@@ -50,6 +50,7 @@ def read_images(name: str, arrays: Arrays) -> Recording:
         sessions=(RecordedSession(name, classes),),
         input_scale=unit_scale(images.dtype),
         n_samples=len(images),
+        rate_hz=None,
         notes=() if note is None else (note,),
         stream=samples,
     )

@@ -23,7 +23,7 @@ movie:   frames [T,H,W], responses [T,K] (NaN = missing);
          optional session [T], session_names, n_neurons
 trace:   stim [T], spikes [T] (counts), and dt_ms or fs
 windows: windows [T,C,N], labels [T];
-         optional scale [C], session [T], session_names, label_names, trial [T]
+         optional scale [C], session [T], session_names, label_names, trial [T], fs
 images:  images [T,H,W], labels [T]; optional label_names"""
 
 

@@ -68,6 +68,7 @@ def read_movie(name: str, arrays: Arrays) -> Recording:
         ),
         input_scale=unit_scale(frames.dtype),
         n_samples=len(frames),
+        rate_hz=None,
         notes=("neurons differ from session to session: every session has a readout of its own",)
         if len(present) > 1
         else (),

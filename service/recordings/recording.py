@@ -76,6 +76,7 @@ class Recording:
         sessions: In order of first appearance.
         input_scale: Factor from the stored dtype to model units: one for all channels or one each.
         n_samples: Number of samples in the stream.
+        rate_hz: Samples a second inside a 1-D window, where the file tells it.
         notes: What a reader of the scores should know about how the stream was made.
         stream: Starts a new pass; samples are cut and converted as they are drawn.
     """
@@ -89,6 +90,7 @@ class Recording:
     sessions: tuple[RecordedSession, ...]
     input_scale: float | tuple[float, ...]
     n_samples: int
+    rate_hz: float | None
     notes: tuple[str, ...]
     stream: Callable[[], Iterator[RecordedSample]]
 

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from service.recordings.arrays import Arrays, integers, numeric_input, same_length
+from service.recordings.arrays import (
+    Arrays,
+    integers,
+    numeric_input,
+    recorded_rate_hz,
+    same_length,
+)
 from service.recordings.recording import (
     RecordedSample,
     RecordedSession,
@@ -79,6 +85,8 @@ def read_trace(name: str, arrays: Arrays, cut: TraceCut | None) -> Recording:
     if spikes.min() < 0:
         raise RecordingError(f"`spikes` holds {spikes.min()}; a spike count cannot be negative")
     rate_hz = recorded_rate_hz(arrays)
+    if rate_hz is None:
+        raise RecordingError("a trace needs its rate: expected `dt_ms` or `fs` (Hz)")
     deviation = float(stimulus.std(dtype=np.float64))
     if deviation == 0:
         raise RecordingError("`stim` is constant; there is nothing to encode")
@@ -89,19 +97,6 @@ def read_trace(name: str, arrays: Arrays, cut: TraceCut | None) -> Recording:
         cut=cut or TraceCut.for_rate(rate_hz),
         input_scale=1.0 / deviation,
     )
-
-
-def recorded_rate_hz(arrays: Arrays) -> float:
-    """Steps per second, from `fs` in Hz or `dt_ms`.
-
-    Raises:
-        RecordingError: Not one positive number.
-    """
-    key = "fs" if "fs" in arrays else "dt_ms"
-    if arrays[key].size != 1 or not float(arrays[key].ravel()[0]) > 0:
-        raise RecordingError(f"`{key}` must be one positive number; got {arrays[key]}")
-    value = float(arrays[key].ravel()[0])
-    return value if key == "fs" else 1000.0 / value
 
 
 def trace_recording(
@@ -133,6 +128,7 @@ def trace_recording(
         sessions=tuple(RecordedSession(trace.session, (output,)) for trace in traces),
         input_scale=input_scale,
         n_samples=sum(bins - first for bins, first in lengths.values()),
+        rate_hz=cut.rate_hz,
         notes=notes,
         stream=samples,
     )

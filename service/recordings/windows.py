@@ -11,6 +11,7 @@ from service.recordings.arrays import (
     integers,
     numeric_input,
     one_hot,
+    recorded_rate_hz,
     same_length,
     session_index,
     unit_scale,
@@ -40,7 +41,8 @@ def read_windows(name: str, arrays: Arrays) -> Recording:
     Args:
         name: The recording's name.
         arrays: `windows` `(T, C, N)`, `labels` `(T,)`, optionally `scale` `(C,)`, `(C, 1)` or
-            scalar, `session` `(T,)`, `session_names`, `label_names`, `trial` `(T,)`.
+            scalar, `session` `(T,)`, `session_names`, `label_names`, `trial` `(T,)`,
+            `fs` (Hz) or `dt_ms`.
 
     Raises:
         RecordingError: The arrays contradict each other.
@@ -90,6 +92,7 @@ def read_windows(name: str, arrays: Arrays) -> Recording:
         ),
         input_scale=channel_scale(arrays, windows),
         n_samples=len(windows),
+        rate_hz=recorded_rate_hz(arrays),
         notes=notes,
         stream=samples,
     )
