@@ -12,6 +12,8 @@ SHELL := bash
 .NOTPARALLEL:
 
 BIN := $(VENV)/bin
+# protoc looks for its plugins on the PATH.
+ACTIVATED := PATH="$(abspath $(BIN)):$$PATH"
 READY := $(VENV)/.ready
 SOURCES := $(wildcard scatonline service protos deploy tests benchmarks)
 
@@ -26,7 +28,7 @@ demo: $(READY) ## start the service, stream a recording to it, show the result [
 
 .PHONY: test
 test: $(READY) ## run all tests [ARGS='-k name …' WORKERS=2]
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(ACTIVATED) python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: check
 check: format-check lint types layers proto-check demo-short test ## everything that a commit must pass
@@ -54,11 +56,11 @@ layers: $(READY) ## check that imports flow one way
 
 .PHONY: proto
 proto: $(READY) ## write service/_generated anew from protos/
-	$(BIN)/python protos/generate.py
+	$(ACTIVATED) python protos/generate.py
 
 .PHONY: proto-check
 proto-check: $(READY)
-	$(BIN)/python protos/generate.py --check
+	$(ACTIVATED) python protos/generate.py --check
 
 .PHONY: demo-short
 demo-short: $(READY)
