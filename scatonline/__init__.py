@@ -1,0 +1,64 @@
+"""Learnable scattering transforms that adapt while an experiment runs.
+
+>>> import torch
+>>> from scatonline import BankSpec, Scattering
+>>> transform = Scattering(BankSpec(J=2, L=4), (32, 32))
+>>> transform(torch.randn(3, 32, 32)).shape
+torch.Size([3, 25, 8, 8])
+"""
+
+from scatonline.config import (
+    BankSpec,
+    FeatureSpec,
+    LearningSpec,
+    ModelSpec,
+    ReadoutSpec,
+    StructureSpec,
+)
+from scatonline.drift import ChangeDetector, FilterReport, Parameter
+from scatonline.errors import (
+    ConfigError,
+    DuplicateName,
+    NumericalError,
+    ScatOnlineError,
+    ShapeError,
+    StateVersionError,
+    UnknownName,
+)
+from scatonline.model import Model
+from scatonline.reader import Reader
+from scatonline.sample import Outcome, Prediction, Sample
+from scatonline.scattering import Scattering
+from scatonline.scores import ScoreReport, score
+from scatonline.structure import GroupCar, Move, StructureCheck, StructureDecision
+
+__all__ = [
+    "BankSpec",
+    "ChangeDetector",
+    "ConfigError",
+    "DuplicateName",
+    "FeatureSpec",
+    "FilterReport",
+    "GroupCar",
+    "LearningSpec",
+    "Model",
+    "ModelSpec",
+    "Move",
+    "NumericalError",
+    "Outcome",
+    "Parameter",
+    "Prediction",
+    "Reader",
+    "ReadoutSpec",
+    "Sample",
+    "ScatOnlineError",
+    "Scattering",
+    "ScoreReport",
+    "ShapeError",
+    "StateVersionError",
+    "StructureCheck",
+    "StructureDecision",
+    "StructureSpec",
+    "UnknownName",
+    "score",
+]

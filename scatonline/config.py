@@ -180,6 +180,7 @@ class StructureSpec:
         cooldown: Windows that must pass between two moves.
         max_filters: Most filters at one scale of one layer.
         min_filters: Fewest filters at one scale of one layer.
+        max_drops: Most filters removed by one check, CARs recomputed after each.
         candidates: New filters tried at each check; 0 never adds.
     """
 
@@ -194,6 +195,7 @@ class StructureSpec:
     cooldown: float = 0.25
     max_filters: int = 16
     min_filters: int = 1
+    max_drops: int = 2
     candidates: int = 1
 
     def __post_init__(self) -> None:
@@ -211,6 +213,7 @@ class StructureSpec:
             self.min_filters,
             "between 1 and max_filters",
         )
+        _require(self.max_drops >= 0, "structure.max_drops", self.max_drops, "at least 0")
         _require(self.candidates >= 0, "structure.candidates", self.candidates, "at least 0")
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scatonline.config import ModelSpec
+from scatonline.errors import NumericalError, ShapeError
+
 Array = NDArray[np.float32]
 
 
@@ -63,3 +66,48 @@ class Outcome:
     pending: bool
     loss: float | None
     event: int
+
+
+def check_input(spec: ModelSpec, x: NDArray[np.generic]) -> None:
+    """Refuses an input that a model of ``spec`` cannot take.
+
+    Raises:
+        ShapeError: wrong shape or not a real number type.
+        NumericalError: an entry is NaN or infinite.
+    """
+    expected = (spec.channels, *spec.shape)
+    if tuple(x.shape) != expected:
+        raise ShapeError(
+            f"input has shape {tuple(x.shape)}, model {spec.name!r} expects {expected} "
+            "(channels first)"
+        )
+    if x.dtype.kind not in "fiu":
+        raise ShapeError(f"input has type {x.dtype}, expected a real float or integer type")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int(np.size(x) - np.isfinite(x).sum())
+        raise NumericalError(f"input has {bad} entries that are NaN or infinite, expected none")
+
+
+def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> None:
+    """Refuses a target that a session cannot learn from.
+
+    Raises:
+        ShapeError: not one number an output.
+        NumericalError: infinite, a negative count, nothing observed, or not one-hot for classes.
+    """
+    kind = spec.readout.kind
+    if target.shape != (outputs,) or target.dtype.kind not in "fiu":
+        raise ShapeError(
+            f"target has shape {tuple(target.shape)} and type {target.dtype}, expected ({outputs},) "
+            "real numbers, one an output of the session"
+        )
+    values = target.astype(np.float64)
+    seen = values[~np.isnan(values)]
+    if np.isinf(seen).any():
+        raise NumericalError("target has infinite entries, expected finite ones or NaN for missing")
+    if kind == "softmax" and not (len(seen) == outputs and sorted(seen)[:-1] == [0] * (outputs - 1) and seen.sum() == 1):
+        raise NumericalError(f"target {target.tolist()} is not one-hot, expected a single 1 among 0")
+    if kind == "poisson" and (seen < 0).any():
+        raise NumericalError(f"target has the negative count {seen.min():g}, expected at least 0")
+    if len(seen) == 0:
+        raise NumericalError("target has only missing entries: send no target instead")

@@ -1,0 +1,88 @@
+"""Gradient steps on θ that cannot jump.
+
+SGD with momentum, or Adam (Kingma & Ba 2015), in the unconstrained coordinates of a bank; then each
+parameter's step is cut to a cap in its natural unit: radians for angles, log-ratio for the rest. One
+state row a filter, so that filters may come and go.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from scatonline.config import LearningSpec
+from scatonline.filterbank import FilterBank
+
+_ADAM = (0.9, 0.99, 1e-12)
+
+
+class Descent:
+    """Optimiser of one bank.
+
+    Attributes:
+        first: Running mean of gradients, ``(filters, parameters)``.
+        second: Running mean of squared gradients.
+        steps: Steps that each filter has taken, ``(filters, 1)``.
+    """
+
+    def __init__(self, spec: LearningSpec, bank: FilterBank) -> None:
+        """Starts at rest."""
+        self.spec = spec
+        self.first = torch.zeros_like(bank.theta.detach())
+        self.second = torch.zeros_like(self.first)
+        self.steps = self.first.new_zeros(len(bank), 1)
+
+    def step(self, bank: FilterBank, gradient: Tensor) -> None:
+        """Moves ``bank.theta`` against ``gradient``.
+
+        Args:
+            bank: The filters.
+            gradient: ``(filters, parameters)``; rows that are not finite do not move.
+        """
+        finite = torch.isfinite(gradient).all(1, keepdim=True)
+        gradient = torch.where(finite, gradient, torch.zeros_like(gradient))
+        self.steps = self.steps + 1
+        proposed = bank.theta.detach() - self.spec.rate * self._direction(gradient)
+        with torch.no_grad():
+            bank.theta.copy_(self._capped(bank, proposed))
+
+    def insert(self, row: int) -> None:
+        """Makes room for a filter that starts at ``row``."""
+        for name in ("first", "second", "steps"):
+            table = getattr(self, name)
+            blank = table.new_zeros(1, table.shape[1])
+            setattr(self, name, torch.cat((table[:row], blank, table[row:])))
+
+    def remove(self, row: int) -> None:
+        """Forgets the filter that was at ``row``."""
+        for name in ("first", "second", "steps"):
+            table = getattr(self, name)
+            setattr(self, name, torch.cat((table[:row], table[row + 1 :])))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State that a checkpoint keeps."""
+        return {"first": self.first, "second": self.second, "steps": self.steps}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of :meth:`tensors`."""
+        self.first, self.second, self.steps = (tensors[k] for k in ("first", "second", "steps"))
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        if self.spec.optimiser == "sgd":
+            self.first = self.spec.momentum * self.first + gradient
+            return self.first
+        beta1, beta2, tiny = _ADAM
+        self.first = beta1 * self.first + (1 - beta1) * gradient
+        self.second = beta2 * self.second + (1 - beta2) * gradient.square()
+        mean = self.first / (1 - beta1**self.steps)
+        square = self.second / (1 - beta2**self.steps)
+        return mean / (square.sqrt() + tiny)
+
+    def _capped(self, bank: FilterBank, proposed: Tensor) -> Tensor:
+        coordinates = bank.coordinates()
+        here = coordinates.natural(bank.theta.detach())
+        there = coordinates.natural(proposed)
+        turn = (there - here).clamp(-self.spec.max_angle_rad, self.spec.max_angle_rad)
+        ratio = torch.log(there / here).clamp(-self.spec.max_log_step, self.spec.max_log_step)
+        capped = torch.where(bank.angle, here + turn, here * torch.exp(ratio))
+        return coordinates.unconstrained(capped)

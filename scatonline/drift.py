@@ -1,0 +1,112 @@
+"""How far filters have moved since they were made, and whether the loss has changed."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from river.drift import ADWIN
+
+from scatonline.filterbank import FilterBank
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of one filter: present value, its unit, the value it was made with."""
+
+    value: float
+    unit: str
+    initial: float
+
+
+@dataclass(frozen=True)
+class FilterReport:
+    """One filter, for people and monitors.
+
+    Attributes:
+        id: Stable id.
+        layer: Layer, from 1.
+        scale: Dyadic scale j.
+        parameters: By name, in the family's order.
+        drift: ``log2_frequency`` and ``log2_bandwidth`` (octaves since it was made),
+            ``spectral_distance`` (1 − |cosine| between its spectrum then and now, before the frame
+            bound) and, in 2-D, ``angle_rad`` (−π/2 to π/2).
+        car: Its CAR in the last check: explained variance lost without it; None before one.
+        car_se: Standard error of ``car``.
+        car_upper: Upper confidence bound on ``car``.
+        born_event: Event that made it; 0 for the first filters.
+    """
+
+    id: str
+    layer: int
+    scale: int
+    parameters: dict[str, Parameter]
+    drift: dict[str, float]
+    car: float | None
+    car_se: float | None
+    car_upper: float | None
+    born_event: int
+
+
+def parameters(bank: FilterBank, row: int) -> dict[str, Parameter]:
+    """Present and initial parameters of one filter; angles modulo π."""
+    now, then = bank.values().detach()[row].tolist(), bank.initial[row].tolist()
+    return {
+        spec.name: Parameter(
+            value % math.pi if spec.angle else value,
+            spec.unit,
+            first % math.pi if spec.angle else first,
+        )
+        for spec, value, first in zip(bank.family.parameters, now, then, strict=True)
+    }
+
+
+def bank_drift(bank: FilterBank) -> list[dict[str, float]]:
+    """Drift of every filter of a bank, see :class:`FilterReport`."""
+    values = bank.values().detach()
+    distances = _spectral_distances(bank)
+    drifts = []
+    for now, then, distance in zip(values.tolist(), bank.initial.tolist(), distances, strict=True):
+        here, start = bank.family.describe(now), bank.family.describe(then)
+        drift = {
+            "log2_frequency": math.log2(here["frequency"] / start["frequency"]),
+            "log2_bandwidth": math.log2(here["bandwidth"] / start["bandwidth"]),
+            "spectral_distance": distance,
+        }
+        if "angle" in here:
+            turned = 2 * (here["angle"] - start["angle"])
+            drift["angle_rad"] = 0.5 * math.atan2(math.sin(turned), math.cos(turned))
+        drifts.append(drift)
+    return drifts
+
+
+class ChangeDetector:
+    """Watches a loss for a change of its mean (ADWIN, Bifet & Gavaldà 2007, River's).
+
+    It observes and reports; it is not part of a model's state.
+    """
+
+    def __init__(self, delta: float = 0.002) -> None:
+        """Takes the false-alarm probability ``delta`` of one look."""
+        self._adwin = ADWIN(delta=delta)
+        self.changes = 0
+
+    def update(self, loss: float) -> bool:
+        """Takes one loss; True when a change was found just now."""
+        self._adwin.update(loss)
+        found = bool(self._adwin.drift_detected)
+        self.changes += found
+        return found
+
+
+def _spectral_distances(bank: FilterBank) -> list[float]:
+    distances = [0.0] * len(bank)
+    with torch.no_grad():
+        values = bank.values()
+        for scale in bank.scales:
+            rows = bank.rows(scale)
+            now = bank.family.spectra(values[rows], scale).flatten(1)
+            then = bank.family.spectra(bank.initial[rows], scale).flatten(1)
+            cosine = (now * then).sum(1) / (now.norm(dim=1) * then.norm(dim=1)).clamp_min(1e-300)
+            for row, value in zip(rows, cosine.abs().tolist(), strict=True):
+                distances[row] = max(0.0, 1 - value)
+    return distances

@@ -1,0 +1,208 @@
+"""From one input to the columns that a readout sees.
+
+Scattering maps are averaged to a grid and compressed; the input itself may stand beside them. Columns
+come in blocks, one a scattering path (channels × cells each), raw terms last, so that a structure
+move adds or removes whole blocks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scatonline.cascade import Cascade, Filters, Path
+from scatonline.config import FeatureSpec, ModelSpec
+
+# √ and log are flattened below this, so that a blank input has a finite gradient.
+_FLOOR = 1e-8
+_T = TypeVar("_T", int, float)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of one path; ``path`` is None for the raw terms."""
+
+    path: Path | None
+    start: int
+    width: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Filter ids of the path; raw terms and order 0 have names of their own."""
+        if self.path is None:
+            return ("raw",)
+        return self.path.key or ("mean",)
+
+
+class Layout:
+    """Which columns exist, for one arrangement of filters.
+
+    Attributes:
+        blocks: In column order.
+        width: Number of columns.
+        weight: ``(width,)`` float64, the specification's factor on each standardised column.
+    """
+
+    def __init__(self, spec: ModelSpec, cascade: Cascade) -> None:
+        """Lists the blocks of the orders that ``spec`` uses."""
+        self.spec, self.features = spec, spec.features
+        self.cascade = cascade
+        self.ranges = _order_ranges(cascade.paths)
+        self.blocks: list[Block] = []
+        weights: list[Tensor] = []
+        start = 0
+        for order in sorted(self.features.orders):
+            width = spec.channels * self._cells(order)
+            for path in cascade.paths[slice(*self.ranges[order])]:
+                self.blocks.append(Block(path, start, width))
+                weights.append(torch.full((width,), _at(self.features.order_weight, order)))
+                start += width
+        if self.features.raw_grid:
+            width = spec.channels * self._product(self._grid(self.features.raw_grid, spec.shape))
+            self.blocks.append(Block(None, start, width))
+            weights.append(torch.full((width,), self.features.raw_weight))
+            start += width
+        self.width = start
+        self.weight = torch.cat([*weights, torch.zeros(0)]).double()
+
+    @property
+    def uses_scattering(self) -> bool:
+        """False when the readout sees raw terms only, or nothing."""
+        return bool(self.features.orders)
+
+    def columns(self, x: Tensor, filters: Filters, low_pass: list[list[Tensor]]) -> Tensor:
+        """Columns of a batch.
+
+        Args:
+            x: ``(batch, channels, *shape)`` float32, scaled.
+            filters: From the cascade; gradients flow to them.
+            low_pass: Averaging matrices.
+
+        Returns:
+            ``(batch, width)`` float32.
+        """
+        parts: list[Tensor] = []
+        if self.uses_scattering:
+            flat = x.reshape(-1, *self.spec.shape)
+            maps = self.cascade.transform(flat, filters, low_pass)
+            for order in sorted(self.features.orders):
+                start, end = self.ranges[order]
+                if end > start:
+                    parts.append(self._pooled(maps[:, start:end], order, x.shape[0]))
+        if self.features.raw_grid:
+            grid = self._grid(self.features.raw_grid, self.spec.shape)
+            parts.append(_average(x, grid).flatten(1))
+        return torch.cat(parts, 1) if parts else x.new_zeros(x.shape[0], 0)
+
+    def columns_of(self, filter_id: str) -> list[int]:
+        """Columns of every path through a filter."""
+        return [
+            column
+            for block in self.blocks
+            if block.path is not None and filter_id in block.path.key
+            for column in range(block.start, block.start + block.width)
+        ]
+
+    def carried_from(self, old: "Layout") -> Tensor:
+        """For each column here, its column in ``old``, or −1 where it is new; ``(width,)``."""
+        before = {block.key: block for block in old.blocks}
+        index = torch.full((self.width,), -1, dtype=torch.long)
+        for block in self.blocks:
+            if block.key in before:
+                span = torch.arange(block.width)
+                index[block.start : block.start + block.width] = before[block.key].start + span
+        return index
+
+    def _pooled(self, maps: Tensor, order: int, batch: int) -> Tensor:
+        """``(batch·channels, paths, *out)`` → ``(batch, paths·channels·cells)``."""
+        grid = self._grid(_at(self.features.grid, order), maps.shape[2:])
+        cells = _average(maps, grid).flatten(2)
+        cells = cells if order == 0 else compress(cells, self.features)
+        return cells.reshape(batch, self.spec.channels, *cells.shape[1:]).transpose(1, 2).flatten(1)
+
+    def _cells(self, order: int) -> int:
+        out = self.cascade.geometry.output_shape
+        return self._product(self._grid(_at(self.features.grid, order), out))
+
+    @staticmethod
+    def _grid(cells: int, shape: Sequence[int]) -> tuple[int, ...]:
+        return tuple(min(cells, n) if cells else n for n in shape)
+
+    @staticmethod
+    def _product(sizes: Sequence[int]) -> int:
+        total = 1
+        for size in sizes:
+            total *= size
+        return total
+
+
+def compress(x: Tensor, spec: FeatureSpec) -> Tensor:
+    """√, log or nothing, on non-negative coefficients."""
+    if spec.compression == "sqrt":
+        return x.clamp_min(_FLOOR).sqrt()
+    if spec.compression == "log":
+        return x.clamp_min(_FLOOR).log()
+    return x
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Mean and scale of every column, frozen after the first samples.
+
+    Attributes:
+        mean: ``(width,)`` float64.
+        scale: ``(width,)`` float64: weight over standard deviation.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def fit(cls, columns: Tensor, weight: Tensor) -> "Standardiser":
+        """From ``(samples, width)`` columns; a constant column gets scale 0 and is thus ignored."""
+        columns = columns.double()
+        mean = columns.mean(0)
+        spread = columns.std(0, correction=0)
+        constant = spread <= 1e-6 * mean.abs() + 1e-12
+        return cls(mean, torch.where(constant, 0.0, weight / spread.clamp_min(1e-300)))
+
+    @classmethod
+    def identity(cls, weight: Tensor) -> "Standardiser":
+        """Before any sample."""
+        return cls(torch.zeros_like(weight), weight.clone())
+
+    def __call__(self, columns: Tensor) -> Tensor:
+        """Standardised, weighted columns, float64."""
+        return (columns.double() - self.mean) * self.scale
+
+    def carried(self, index: Tensor, mean: Tensor, scale: Tensor) -> "Standardiser":
+        """For another layout: old columns by ``index``, new ones (−1) from ``mean`` and ``scale``."""
+        old = index.clamp_min(0)
+        new = index < 0
+        carried_mean, carried_scale = self.mean[old], self.scale[old]
+        carried_mean[new], carried_scale[new] = mean, scale
+        return Standardiser(carried_mean, carried_scale)
+
+
+def _average(x: Tensor, grid: tuple[int, ...]) -> Tensor:
+    if tuple(x.shape[2:]) == grid:
+        return x
+    if len(grid) == 1:
+        return functional.adaptive_avg_pool1d(x, grid[0])
+    return functional.adaptive_avg_pool2d(x, grid)
+
+
+def _order_ranges(paths: Sequence[Path]) -> dict[int, tuple[int, int]]:
+    """First and last + 1 channel of every order; an order that lost all its paths is empty."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for order in range(4):
+        channels = [i for i, path in enumerate(paths) if path.order == order]
+        ranges[order] = (channels[0], channels[-1] + 1) if channels else (0, 0)
+    return ranges
+
+
+def _at(values: Sequence[_T], order: int) -> _T:
+    return values[min(order, len(values) - 1)]

@@ -1,0 +1,141 @@
+"""One step of learning: columns of an input, and what a labelled sample teaches readout and θ.
+
+Two time scales. The readout takes a second-order step at every sample. θ takes a first-order step
+every few samples: gradients are collected on the filters ψ̂ themselves, which costs one backward pass
+through the cascade a sample, and go on to θ once a step, so that filters are built once a step.
+"""
+
+import torch
+from torch import Tensor
+
+from scatonline.cascade import Filters
+from scatonline.config import ModelSpec
+from scatonline.descent import Descent
+from scatonline.filterbank import FilterBank
+from scatonline.features import Layout, Standardiser
+from scatonline.scattering import Scattering
+from scatonline.session import Session
+from scatonline.structure import Move
+
+
+class Learner:
+    """Scattering, columns and their gradient steps, shared by all sessions of a model.
+
+    Attributes:
+        scattering: The banks.
+        layout: Which columns exist.
+        standardiser: Their means and scales; replaced, never changed in place.
+        filters: Present ψ̂; leaves of the gradient; replaced, never changed in place.
+        collected: Samples whose gradients wait on ``filters``.
+        calibration: (session, columns, target) of the first samples, until the scales are frozen.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str) -> None:
+        """Starts with the specification's filters."""
+        self.spec, self.device = spec, device
+        self.scattering = Scattering(spec.bank, spec.shape).to(device)
+        self.descents = [Descent(spec.learning, bank) for bank in self.banks()]
+        self.low_pass = self.scattering.low_pass(torch.float32, torch.device(device))
+        self.layout = Layout(spec, self.scattering.cascade)
+        self.standardiser = Standardiser.identity(self.layout.weight.to(device))
+        self.calibration: list[tuple[str, Tensor, Tensor]] = []
+        self.calibrated = False
+        self.rebuild()
+
+    @property
+    def learns_theta(self) -> bool:
+        """Whether θ may move at all."""
+        return self.spec.learning.enabled and self.layout.uses_scattering
+
+    def banks(self) -> list[FilterBank]:
+        """Banks by layer."""
+        return [self.scattering.bank(m + 1) for m in range(len(self.scattering.banks))]
+
+    def columns(self, x: Tensor, session: Session) -> Tensor:
+        """Raw columns of one input ``(channels, *shape)``: ``(width,)``, with a graph if θ learns."""
+        warm = session.learned >= self.spec.learning.warmup and self.calibrated
+        with torch.set_grad_enabled(self.learns_theta and warm):
+            return self.layout.columns(x[None], self.filters, self.low_pass)[0]
+
+    def learn(self, session: Session, columns: Tensor, target: Tensor) -> None:
+        """Moves readout and θ by one labelled sample.
+
+        Args:
+            session: Its session.
+            columns: From :meth:`columns`.
+            target: ``(outputs,)`` float64, NaN where missing.
+        """
+        z = self.standardiser(columns.detach())
+        if columns.requires_grad:
+            error = session.readout.gradient(session.readout.predict(z), target)
+            columns.backward((error * self.standardiser.scale).to(columns.dtype))
+            self.collected += 1
+            if self.collected == self.spec.learning.every:
+                self._step_theta()
+        session.readout.observe(z, target)
+
+    def calibrate(self, session: Session, columns: Tensor, target: Tensor) -> bool:
+        """Notes an early sample; True when the scales changed and readouts must replay.
+
+        Means and scales are taken anew at 2, 4, 8, … samples and frozen at the last of them, so
+        that the first predictions are not made in arbitrary units.
+        """
+        if self.calibrated:
+            return False
+        self.calibration.append((session.name, columns.detach(), target))
+        count = len(self.calibration)
+        self.calibrated = count >= self.spec.features.calibration
+        if not self.calibrated and (count < 2 or count & (count - 1)):
+            return False
+        stacked = torch.stack([c for _, c, _ in self.calibration])
+        self.standardiser = Standardiser.fit(stacked, self.layout.weight.to(self.device))
+        return True
+
+    def restructure(self, moves: tuple[Move, ...]) -> Tensor:
+        """Adds and drops filters; returns each new column's old one, −1 where new.
+
+        Gradients collected so far are let go: they belong to filters that may be gone.
+        """
+        before = self.layout
+        for move in moves:
+            if move.kind == "drop":
+                row = self.scattering.drop(move.layer, move.filter_id)
+                self.descents[move.layer - 1].remove(row)
+            else:
+                self.scattering.add(move.layer, move.scale, move.values, move.filter_id)
+                row = self.scattering.bank(move.layer).row(move.filter_id)
+                self.descents[move.layer - 1].insert(row)
+        self.layout = Layout(self.spec, self.scattering.cascade)
+        index = self.layout.carried_from(before).to(self.device)
+        added = [move for move in moves if move.kind == "add"]
+        mean = torch.tensor([v for m in added for v in m.mean], dtype=torch.float64)
+        scale = torch.tensor([v for m in added for v in m.column_scale], dtype=torch.float64)
+        self.standardiser = self.standardiser.carried(
+            index, mean.to(self.device), scale.to(self.device)
+        )
+        self.rebuild()
+        return index
+
+    def rebuild(self) -> None:
+        """Makes the filters from the present θ."""
+        self.collected = 0
+        self._built: Filters = {}
+        self.filters: Filters = {}
+        if not self.layout.uses_scattering:
+            return
+        with torch.set_grad_enabled(self.learns_theta):
+            self._built = self.scattering.build()
+        self.filters = {
+            key: psi.detach().requires_grad_(self.learns_theta) for key, psi in self._built.items()
+        }
+
+    def _step_theta(self) -> None:
+        collected = {key: psi.grad for key, psi in self.filters.items() if psi.grad is not None}
+        built = [self._built[key] for key in collected]
+        gradients = [gradient / self.collected for gradient in collected.values()]
+        thetas = [bank.theta for bank in self.banks()]
+        moved = torch.autograd.grad(built, thetas, gradients, allow_unused=True)
+        for bank, descent, gradient in zip(self.banks(), self.descents, moved, strict=True):
+            if gradient is not None:
+                descent.step(bank, gradient)
+        self.rebuild()

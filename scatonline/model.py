@@ -1,0 +1,423 @@
+"""A named learner: banks, readouts, windows and random state, changed by events and by nothing else.
+
+The state after event n is a function of the state before it and of the event. Every method that
+raises has changed nothing. One thread owns a model; only :class:`Reader` and
+:meth:`StructureCheck.run` leave it.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scatonline import state
+from scatonline.config import ModelSpec
+from scatonline.drift import FilterReport, bank_drift, parameters
+from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
+from scatonline.learner import Learner
+from scatonline.reader import Reader, frozen, prepare, unknown_session
+from scatonline.readout import RecursiveReadout
+from scatonline.sample import Outcome, Prediction, Sample, check_input, check_target
+from scatonline.scores import ScoreReport, combine
+from scatonline.session import Session
+from scatonline.structure import (
+    Move,
+    RecentDrop,
+    StructureCheck,
+    StructureDecision,
+    StructureState,
+)
+
+# Windows for which a filter that was dropped may not come back.
+_NO_RETURN_WINDOWS = 5
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A predicted sample that waits for its label."""
+
+    input: Tensor
+    prediction: Prediction
+
+
+class Model:
+    """One learnable scattering model.
+
+    Attributes:
+        spec: What it was made from.
+        event: Events so far; its version.
+        expired: Samples whose label never came before the pending store was full.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str = "cpu") -> None:
+        """Starts untaught.
+
+        Raises:
+            ConfigError: the specification does not fit together, e.g. J is too large for the shape.
+        """
+        self.spec, self.device = spec, device
+        self.event = 0
+        self.expired = 0
+        self.learner = Learner(spec, device)
+        self.structure = StructureState()
+        self.active: str | None = None
+        self._sessions: dict[str, Session] = {}
+        self._pending: dict[tuple[str, str], Pending] = {}
+
+    @property
+    def sessions(self) -> Mapping[str, tuple[str, ...]]:
+        """Output names by session."""
+        return {name: session.outputs for name, session in self._sessions.items()}
+
+    @property
+    def pending(self) -> int:
+        """Samples that wait for their label."""
+        return len(self._pending)
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """All structure moves so far."""
+        return self.structure.moves
+
+    def open_session(self, session: str, outputs: Sequence[str]) -> None:
+        """Opens a session; its readout starts from the last one's where output names match.
+
+        Raises:
+            DuplicateName: it exists with other outputs. With the same ones nothing happens.
+            ConfigError: no name, no outputs, or one output twice; classes need at least two.
+        """
+        if not session:
+            raise ConfigError("session has no name, expected one")
+        if len(set(outputs)) != len(outputs) or not all(outputs) or not outputs:
+            raise ConfigError(f"outputs {list(outputs)} of {session!r}: expected distinct names")
+        if self.spec.readout.kind == "softmax" and len(outputs) < 2:
+            raise ConfigError(f"outputs {list(outputs)} of {session!r}: expected at least 2 classes")
+        if session in self._sessions:
+            known = self._sessions[session].outputs
+            if known != tuple(outputs):
+                raise DuplicateName(
+                    f"session {session!r} exists with outputs {list(known)}, got {list(outputs)}: "
+                    "take another name or the same outputs"
+                )
+            return
+        width = self.learner.layout.width
+        opened = Session.opened(self.spec, session, outputs, width, self.device)
+        if self.active is not None:
+            opened.carry_over(self._sessions[self.active])
+        self._sessions[session] = opened
+        self.event += 1
+
+    def check_input(self, session: str, x: NDArray[np.generic]) -> None:
+        """Refuses what :meth:`Reader.predict` would refuse; changes nothing."""
+        self._session(session)
+        check_input(self.spec, x)
+
+    def check(self, sample: Sample) -> None:
+        """Refuses what :meth:`step` would refuse; changes nothing.
+
+        Raises:
+            UnknownName: no such session.
+            DuplicateName: the id was sent before.
+            ShapeError, NumericalError: input or target do not fit.
+        """
+        session = self._session(sample.session)
+        if not sample.id:
+            raise ShapeError("sample has no id, expected one that is unique within its session")
+        session.require_new(sample.id)
+        check_input(self.spec, sample.input)
+        if sample.target is not None:
+            check_target(self.spec, len(session.outputs), sample.target)
+
+    def step(self, sample: Sample) -> Outcome:
+        """Predicts a sample, then scores and learns from it, or keeps it until its label comes.
+
+        Raises:
+            As :meth:`check`.
+        """
+        self.check(sample)
+        session = self._session(sample.session)
+        x = prepare(self.spec, sample.input, self.device)
+        columns = self.learner.columns(x, session)
+        prediction = self._predict(session, columns)
+        session.remember(sample.id)
+        self.event += 1
+        if sample.target is None:
+            self._wait(sample, Pending(x, prediction))
+            return Outcome(sample.id, prediction, False, True, None, self.event)
+        loss = self._learn(session, x, columns, prediction, sample.target)
+        return Outcome(sample.id, prediction, True, False, loss, self.event)
+
+    def check_label(self, session: str, sample_id: str, target: NDArray[np.generic]) -> None:
+        """Refuses what :meth:`label` would refuse; changes nothing."""
+        known = self._session(session)
+        if (session, sample_id) not in self._pending:
+            if sample_id in known.ids:
+                raise DuplicateName(
+                    f"sample {sample_id!r} of session {session!r} no longer waits for a label: it "
+                    "has had one, or waited longer than the limit on pending samples"
+                )
+            raise UnknownName(
+                f"no sample {sample_id!r} in session {session!r}: send it before its label"
+            )
+        check_target(self.spec, len(known.outputs), target)
+
+    def label(self, session: str, sample_id: str, target: NDArray[np.float32]) -> Outcome:
+        """Learns from a sample whose label has come.
+
+        The prediction that is scored is the one made when the sample came; the gradient is taken at
+        the present θ.
+
+        Raises:
+            UnknownName: no such session, or the sample was never sent.
+            DuplicateName: it has its label already.
+            ShapeError, NumericalError: the target does not fit.
+        """
+        self.check_label(session, sample_id, target)
+        known = self._session(session)
+        waiting = self._pending.pop((session, sample_id))
+        columns = self.learner.columns(waiting.input, known)
+        self.event += 1
+        loss = self._learn(known, waiting.input, columns, waiting.prediction, target)
+        return Outcome(sample_id, waiting.prediction, True, False, loss, self.event)
+
+    def reader(self) -> Reader:
+        """A snapshot to predict from."""
+        learner = self.learner
+        return Reader(
+            spec=self.spec,
+            event=self.event,
+            device=self.device,
+            layout=learner.layout,
+            filters=learner.filters,
+            low_pass=learner.low_pass,
+            standardiser=learner.standardiser,
+            weights=frozen({n: s.readout.weights for n, s in self._sessions.items()}),
+        )
+
+    def structure_ready(self) -> str | None:
+        """Why a structure check cannot run now, or None if it can."""
+        if not self.learner.layout.uses_scattering:
+            return "the model has no scattering columns"
+        if self.active is None:
+            return "no labelled sample has come yet"
+        if not self.learner.calibrated:
+            return "the columns' scales are not frozen yet"
+        have, need = len(self._sessions[self.active].window), self.spec.structure.window // 2
+        return None if have >= need else f"the window holds {have} samples, {need} are needed"
+
+    def structure_due(self) -> bool:
+        """Whether the schedule asks for a check now."""
+        since = self.structure.learned - self.structure.checked_at
+        limits = self.spec.structure
+        return limits.enabled and since >= limits.check_every and self.structure_ready() is None
+
+    def structure_check(self, seed: int | None = None) -> StructureCheck | None:
+        """A check on a copy of the window of the session learned from last; None if not ready.
+
+        Args:
+            seed: Of its restarts; derived from the event number if None.
+        """
+        if self.structure_ready() is not None or self.active is None:
+            return None
+        session = self._sessions[self.active]
+        past, limits = self.structure, self.spec.structure
+        since_move = past.learned - past.moved_at
+        inputs, targets = session.window.ordered()
+        return StructureCheck(
+            spec=self.spec,
+            scattering=copy.deepcopy(self.learner.scattering),
+            standardiser=self.learner.standardiser,
+            inputs=inputs,
+            targets=targets,
+            session=session.name,
+            look=past.look,
+            cooling=past.moved_at >= 0 and since_move < limits.cooldown * limits.window,
+            recent_drops=tuple(drop for drop, _ in past.recent_drops),
+            base_event=past.version,
+            seed=(self.spec.seed * 1_000_003 + self.event) % 2**31 if seed is None else seed,
+        )
+
+    def apply(self, decision: StructureDecision) -> tuple[Move, ...]:
+        """Takes a check's result as one event and returns the moves made.
+
+        Moves of a check that looked at an older structure are not made; its CARs are kept.
+        """
+        self.event += 1
+        past = self.structure
+        moves = decision.moves if decision.base_event == past.version else ()
+        moves = tuple(replace(move, event=self.event) for move in moves)
+        drops = [m for m in moves if m.kind == "drop"]
+        gone = tuple((self._recent_drop(m), past.learned) for m in drops)
+        horizon = past.learned - _NO_RETURN_WINDOWS * self.spec.structure.window
+        self.structure = replace(
+            past,
+            look=decision.look + max(1, len(drops)),
+            version=past.version + len(moves),
+            checked_at=past.learned,
+            moved_at=past.learned if moves else past.moved_at,
+            cars=decision.cars,
+            born={**past.born, **{m.filter_id: self.event for m in moves if m.kind == "add"}},
+            recent_drops=tuple(d for d in past.recent_drops if d[1] > horizon) + gone,
+            moves=past.moves + tuple(replace(m, mean=(), column_scale=()) for m in moves),
+        )
+        if moves:
+            index = self.learner.restructure(moves)
+            for session in self._sessions.values():
+                session.restructure(index)
+        return moves
+
+    def filters(self) -> tuple[FilterReport, ...]:
+        """Every filter: parameters, drift since it was made, last CAR."""
+        if not self.learner.layout.uses_scattering:
+            return ()
+        cars = {c.filter_id: c for c in self.structure.cars}
+        reports = []
+        for bank in self.learner.banks():
+            for row, (name, drift) in enumerate(zip(bank.names, bank_drift(bank), strict=True)):
+                car = cars.get(name.id)
+                reports.append(
+                    FilterReport(
+                        id=name.id,
+                        layer=name.layer,
+                        scale=name.scale,
+                        parameters=parameters(bank, row),
+                        drift=drift,
+                        car=car.car if car else None,
+                        car_se=car.se if car else None,
+                        car_upper=car.upper if car else None,
+                        born_event=self.structure.born.get(name.id, 0),
+                    )
+                )
+        return tuple(reports)
+
+    def bounds(self) -> dict[int, tuple[float, float]]:
+        """Smallest and largest Littlewood–Paley sum A(ω) by layer."""
+        if not self.learner.layout.uses_scattering:
+            return {}
+        sums = {bank.layer: bank.littlewood_paley() for bank in self.learner.banks()}
+        return {layer: (float(a.min()), float(a.max())) for layer, a in sums.items()}
+
+    def scores(self) -> ScoreReport:
+        """Prequential scores over all sessions."""
+        scores = {name: session.score for name, session in self._sessions.items()}
+        return combine(self.spec.readout.kind, scores)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that later steps depend on: tensors (not copies) and JSON-safe metadata."""
+        tensors, learner = state.learner_state(self.learner)
+        sessions = []
+        for i, session in enumerate(self._sessions.values()):
+            parts, meta = state.session_state(session)
+            tensors |= {f"session.{i}.{name}": tensor for name, tensor in parts.items()}
+            sessions.append(meta)
+        for i, waiting in enumerate(self._pending.values()):
+            tensors[f"pending.{i}.input"] = waiting.input
+            tensors[f"pending.{i}.prediction"] = torch.from_numpy(waiting.prediction.values)
+        meta = {
+            "format": state.FORMAT,
+            "spec": self.spec.to_dict(),
+            "event": self.event,
+            "expired": self.expired,
+            "active": self.active,
+            "learner": learner,
+            "sessions": sessions,
+            "pending": [[*key, p.prediction.event] for key, p in self._pending.items()],
+            "structure": self.structure.to_dict(),
+        }
+        return tensors, meta
+
+    @classmethod
+    def restore(
+        cls,
+        spec: ModelSpec,
+        tensors: Mapping[str, Tensor],
+        meta: Mapping[str, Any],
+        device: str = "cpu",
+    ) -> "Model":
+        """Inverse of :meth:`state`: every later step gives the same bits.
+
+        Raises:
+            StateVersionError: another format, or another specification.
+        """
+        state.require(spec, meta)
+        model = cls(spec, device)
+        own = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+        state.restore_learner(model.learner, own, meta["learner"])
+        for i, saved in enumerate(meta["sessions"]):
+            prefix = f"session.{i}."
+            parts = {k.removeprefix(prefix): v for k, v in own.items() if k.startswith(prefix)}
+            session = state.restore_session(spec, parts, saved, device)
+            model._sessions[session.name] = session
+        for i, (session_name, sample_id, event) in enumerate(meta["pending"]):
+            values = own[f"pending.{i}.prediction"].cpu().numpy()
+            waiting = Pending(own[f"pending.{i}.input"], Prediction(values, event))
+            model._pending[session_name, sample_id] = waiting
+        model.structure = StructureState.from_dict(meta["structure"])
+        model.event, model.expired, model.active = meta["event"], meta["expired"], meta["active"]
+        return model
+
+    def state_hash(self) -> str:
+        """SHA-256 of the state; two models of equal hash behave alike for ever."""
+        return state.digest(*self.state())
+
+    def _session(self, name: str) -> Session:
+        if name not in self._sessions:
+            raise unknown_session(name, self._sessions)
+        return self._sessions[name]
+
+    def _predict(self, session: Session, columns: Tensor) -> Prediction:
+        z = self.learner.standardiser(columns.detach())
+        values = session.readout.predict(z)
+        return Prediction(values.float().cpu().numpy(), self.event)
+
+    def _wait(self, sample: Sample, pending: Pending) -> None:
+        if len(self._pending) >= self.spec.pending:
+            del self._pending[next(iter(self._pending))]
+            self.expired += 1
+        self._pending[sample.session, sample.id] = pending
+
+    def _learn(
+        self,
+        session: Session,
+        x: Tensor,
+        columns: Tensor,
+        prediction: Prediction,
+        target: NDArray[np.generic],
+    ) -> float:
+        """Scores ``prediction``, learns from the sample, returns the loss."""
+        y = torch.from_numpy(target.astype(np.float64)).to(self.device)
+        session.score.add(prediction.values, target.astype(np.float64))
+        loss = session.readout.link.loss(
+            torch.from_numpy(prediction.values).double(), torch.from_numpy(target.astype(np.float64))
+        )
+        if self.learner.calibrate(session, columns, y):
+            self._replay_calibration()
+        else:
+            self.learner.learn(session, columns, y)
+        session.window.append(x, y.float())
+        session.learned += 1
+        self.structure = replace(self.structure, learned=self.structure.learned + 1)
+        self.active = session.name
+        return float(loss.nansum() if session.readout.link.classes else loss.nanmean())
+
+    def _replay_calibration(self) -> None:
+        """Teaches the first samples again, after the columns' scales changed."""
+        for name in {name for name, _, _ in self.learner.calibration}:
+            session = self._sessions[name]
+            session.readout = RecursiveReadout.fresh(
+                self.spec.readout, self.learner.layout.width, len(session.outputs), self.device
+            )
+        for name, columns, target in self.learner.calibration:
+            self._sessions[name].readout.observe(self.learner.standardiser(columns), target)
+        if self.learner.calibrated:
+            self.learner.calibration = []
+
+    def _recent_drop(self, move: Move) -> RecentDrop:
+        bank = self.learner.scattering.bank(move.layer)
+        values = bank.values().detach()[bank.row(move.filter_id)]
+        return RecentDrop(move.layer, move.scale, tuple(values.tolist()))

@@ -1,0 +1,78 @@
+"""A consistent, unchanging view of a model from which other threads predict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scatonline.cascade import Filters
+from scatonline.config import ModelSpec
+from scatonline.errors import UnknownName
+from scatonline.features import Layout, Standardiser
+from scatonline.readout import LINKS, predict
+from scatonline.sample import Prediction, check_input
+
+
+def prepare(spec: ModelSpec, x: NDArray[np.generic], device: str) -> Tensor:
+    """Any real array ``(channels, *shape)`` → float32 tensor, scaled."""
+    # astype copies, so the tensor never shares memory that a sender may reuse.
+    tensor = torch.from_numpy(x.astype(np.float32)).to(device)
+    scale = torch.tensor(spec.input_scale, device=device)
+    return tensor * scale.view(-1, *(1 for _ in spec.shape))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Snapshot of a model; cheap to take, safe to share between threads.
+
+    Attributes:
+        spec: The model's specification.
+        event: Its version.
+        weights: Readout weights by session, intercept first.
+    """
+
+    spec: ModelSpec
+    event: int
+    device: str
+    layout: Layout
+    filters: Filters
+    low_pass: list[list[Tensor]]
+    standardiser: Standardiser
+    weights: Mapping[str, Tensor]
+
+    def predict(self, session: str, x: NDArray[np.generic]) -> Prediction:
+        """Prediction for one input.
+
+        Args:
+            session: An open session.
+            x: ``(channels, *shape)``, any real dtype.
+
+        Raises:
+            UnknownName: no such session.
+            ShapeError: wrong shape or type.
+            NumericalError: NaN or infinite entries.
+        """
+        if session not in self.weights:
+            raise unknown_session(session, self.weights)
+        check_input(self.spec, x)
+        with torch.no_grad():
+            scaled = prepare(self.spec, x, self.device)
+            columns = self.layout.columns(scaled[None], self.filters, self.low_pass)[0]
+            link = LINKS[self.spec.readout.kind]
+            values = predict(link, self.weights[session], self.standardiser(columns))
+        return Prediction(values.float().cpu().numpy(), self.event)
+
+
+def frozen(weights: dict[str, Tensor]) -> Mapping[str, Tensor]:
+    """A view that its holder cannot change."""
+    return MappingProxyType(weights)
+
+
+def unknown_session(session: str, known: Mapping[str, object]) -> UnknownName:
+    """The error for a session that was never opened."""
+    names = ", ".join(known) or "none yet"
+    return UnknownName(f"no session {session!r}; open ones: {names}. Open it first.")

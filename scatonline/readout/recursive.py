@@ -1,0 +1,166 @@
+"""A readout that learns from each sample once, by recursive weighted least squares.
+
+Every output k is a generalised linear model on the same columns z. One step is a gradient step on
+its loss, preconditioned by the inverse P of the accumulated curvature, which all outputs share:
+
+    P⁻¹ ← γP⁻¹ + h zzᵀ,   w_k ← w_k + P z (y_k − μ_k)/c_k
+
+with h the mean over outputs of curvature/c_k and c_k the running mean of a count (1 otherwise). For
+a Gaussian readout without missing targets and γ = 1 this *is* ridge regression on all samples so far
+(Haykin, "Adaptive filter theory", ch. 10); for one Poisson cell it is online Fisher scoring. A
+missing target leaves its output's weights alone, though P still counts the sample.
+
+Forgetting (γ < 1) alone would let P grow without limit in directions that no sample visits. The
+prior is therefore fed back as pseudo-observations, one coordinate a sample in turn, so that P⁻¹
+keeps the ridge it started with.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scatonline.config import ReadoutSpec
+from scatonline.readout.links import LINKS, Link
+
+# The intercept is all but free.
+_INTERCEPT_PRECISION = 1e-3
+_CURVATURE = (0.05, 20.0)
+_COUNT_FLOOR = 0.05
+
+
+@dataclass
+class RecursiveReadout:
+    """State of one session's readout.
+
+    Attributes:
+        spec: Kind, ridge, forgetting.
+        precision: P, ``(width + 1, width + 1)`` float64, the intercept first. Changed in place.
+        weights: ``(width + 1, outputs)`` float64. Replaced at each step, never changed in place, so
+            that a reader may keep it.
+        total: ``(outputs,)`` sum of observed targets.
+        seen: ``(outputs,)`` number of observed targets.
+        turn: Next coordinate to be reminded of its prior.
+    """
+
+    spec: ReadoutSpec
+    precision: Tensor
+    weights: Tensor
+    total: Tensor
+    seen: Tensor
+    turn: int = 0
+
+    @classmethod
+    def fresh(cls, spec: ReadoutSpec, width: int, outputs: int, device: str) -> "RecursiveReadout":
+        """A readout that knows nothing."""
+        zeros = torch.zeros(outputs, dtype=torch.float64, device=device)
+        precision = torch.diag(1 / _prior(spec, width, device))
+        weights = torch.zeros(width + 1, outputs, dtype=torch.float64, device=device)
+        return cls(spec, precision, weights, zeros, zeros.clone())
+
+    @property
+    def link(self) -> Link:
+        """Meaning of the targets."""
+        return LINKS[self.spec.kind]
+
+    def predict(self, z: Tensor) -> Tensor:
+        """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
+        return predict(self.link, self.weights, z)
+
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """dLoss/dz of the mean loss over observed outputs, weights held fixed: ``(width,)``.
+
+        Poisson losses are divided by the output's mean count, so that busy cells do not drown quiet
+        ones.
+        """
+        error = -self.link.residual(prediction, target) / self._anchor()
+        observed = (~torch.isnan(target)).sum().clamp_min(1)
+        return self.weights[1:] @ (error / observed)
+
+    def observe(self, z: Tensor, target: Tensor) -> None:
+        """Learns from one sample.
+
+        Args:
+            z: ``(width,)`` standardised columns, float64.
+            target: ``(outputs,)`` float64, NaN where missing.
+        """
+        self.total = self.total + torch.nan_to_num(target, nan=0.0)
+        self.seen = self.seen + (~torch.isnan(target))
+        anchor = self._anchor()
+        prediction = self.predict(z)
+        curvature = (self.link.curvature(prediction) / anchor).mean().clamp(*_CURVATURE)
+        residual = self.link.residual(prediction, target) / anchor
+        self._absorb(torch.cat((z.new_ones(1), z)), residual, curvature, self.spec.forgetting)
+        if self.spec.forgetting < 1:
+            self._remember_prior()
+
+    def restructured(self, index: Tensor) -> "RecursiveReadout":
+        """The readout for other columns.
+
+        Args:
+            index: ``(new width,)`` the old column of each new one, −1 for a column never seen.
+
+        Removed columns are taken out by the exact refit without them; new ones start from the
+        prior, as if they had been zero so far.
+        """
+        width = self.weights.shape[0] - 1
+        kept = torch.cat((index.new_zeros(1), index[index >= 0] + 1))
+        gone = torch.ones(width + 1, dtype=torch.bool, device=kept.device)
+        gone[kept] = False
+        precision, weights = without(self.precision, self.weights, kept, torch.nonzero(gone)[:, 0])
+        place = torch.cat((index.new_zeros(1), torch.nonzero(index >= 0)[:, 0] + 1))
+        fresh = RecursiveReadout.fresh(
+            self.spec, len(index), weights.shape[1], str(weights.device)
+        )
+        fresh.precision[place[:, None], place[None, :]] = precision
+        fresh.weights[place] = weights
+        fresh.total, fresh.seen = self.total, self.seen
+        return fresh
+
+    def _anchor(self) -> Tensor:
+        if not self.link.anchored:
+            return torch.ones_like(self.total)
+        # One virtual observation of 1 keeps the first samples' steps finite.
+        return ((self.total + 1) / (self.seen + 1)).clamp_min(_COUNT_FLOOR)
+
+    def _absorb(self, z: Tensor, residual: Tensor, curvature: Tensor, keep: float) -> None:
+        direction = self.precision @ z
+        gain = direction / (keep + curvature * (z @ direction))
+        self.weights = self.weights + torch.outer(gain, residual)
+        self.precision.addr_(-curvature * gain, direction)
+        if keep < 1:
+            self.precision.div_(keep)
+
+    def _remember_prior(self) -> None:
+        """Adds (1 − γ)·prior, a whole round of it at one coordinate at a time."""
+        size = self.weights.shape[0]
+        ridge = _INTERCEPT_PRECISION if self.turn == 0 else self.spec.ridge
+        strength = (1 - self.spec.forgetting) * ridge * size
+        column = self.precision[:, self.turn].clone()
+        gain = column / (1 + strength * column[self.turn])
+        self.weights = self.weights - strength * torch.outer(gain, self.weights[self.turn])
+        self.precision.addr_(-strength * gain, column)
+        self.turn = (self.turn + 1) % size
+
+
+def predict(link: Link, weights: Tensor, z: Tensor) -> Tensor:
+    """Predictions of ``weights`` with the intercept first."""
+    return link.mean(weights[0] + z @ weights[1:])
+
+
+def without(precision: Tensor, weights: Tensor, kept: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+    """P and W of the exact refit without the columns ``gone`` (block inverse, Schur complement)."""
+    if len(gone) == 0:
+        return precision[kept][:, kept], weights[kept]
+    cross = precision[kept][:, gone]
+    solved = torch.linalg.solve(
+        precision[gone][:, gone], torch.cat((cross.T, weights[gone]), 1)
+    )
+    schur, refit = solved[:, : len(kept)], solved[:, len(kept) :]
+    return precision[kept][:, kept] - cross @ schur, weights[kept] - cross @ refit
+
+
+def _prior(spec: ReadoutSpec, width: int, device: str) -> Tensor:
+    prior = torch.full((width + 1,), spec.ridge, dtype=torch.float64, device=device)
+    prior[0] = _INTERCEPT_PRECISION
+    return prior

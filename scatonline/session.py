@@ -1,0 +1,95 @@
+"""One recording in a model: a fixed list of outputs with its own readout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scatonline.config import ModelSpec
+from scatonline.errors import DuplicateName
+from scatonline.readout import RecursiveReadout
+from scatonline.scores import Score
+from scatonline.structure import Window
+
+# Sample ids remembered a session, so that a repeated one is refused.
+REMEMBERED_IDS = 20_000
+
+
+@dataclass
+class Session:
+    """State of one session.
+
+    Attributes:
+        name: The session.
+        outputs: Names of its units or classes.
+        readout: Columns → predictions.
+        window: Newest labelled samples.
+        score: Prequential score.
+        learned: Samples learned from.
+        ids: Newest sample ids, oldest first.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    readout: RecursiveReadout
+    window: Window
+    score: Score
+    learned: int = 0
+    ids: dict[str, None] = field(default_factory=dict)
+
+    @classmethod
+    def opened(
+        cls, spec: ModelSpec, name: str, outputs: Sequence[str], width: int, device: str
+    ) -> "Session":
+        """A session that has seen nothing."""
+        kind, count = spec.readout.kind, len(outputs)
+        return cls(
+            name,
+            tuple(outputs),
+            RecursiveReadout.fresh(spec.readout, width, count, device),
+            Window(spec.structure.window, (spec.channels, *spec.shape), count, device),
+            Score(kind, count),
+        )
+
+    def carry_over(self, earlier: "Session") -> None:
+        """Starts from an earlier session's weights for the outputs that both have, by name.
+
+        What the earlier one knew about the columns is taken over only when all outputs match:
+        otherwise new outputs would start with steps too small for what they know.
+        """
+        matched = [(i, earlier.outputs.index(o)) for i, o in enumerate(self.outputs) if o in earlier.outputs]
+        if not matched:
+            return
+        here, there = (torch.tensor(index) for index in zip(*matched, strict=True))
+        weights = self.readout.weights.clone()
+        weights[:, here] = earlier.readout.weights[:, there]
+        self.readout.weights = weights
+        for name in ("total", "seen"):
+            values = getattr(self.readout, name).clone()
+            values[here] = getattr(earlier.readout, name)[there]
+            setattr(self.readout, name, values)
+        if len(matched) == len(self.outputs):
+            self.readout.precision = earlier.readout.precision.clone()
+
+    def require_new(self, sample_id: str) -> None:
+        """Refuses an id that was sent before.
+
+        Raises:
+            DuplicateName: it is among the last :data:`REMEMBERED_IDS` of this session.
+        """
+        if sample_id in self.ids:
+            raise DuplicateName(
+                f"sample {sample_id!r} of session {self.name!r} was sent before: ids are unique "
+                "within a session"
+            )
+
+    def remember(self, sample_id: str) -> None:
+        """Notes an id; the oldest goes beyond the limit."""
+        self.ids[sample_id] = None
+        if len(self.ids) > REMEMBERED_IDS:
+            del self.ids[next(iter(self.ids))]
+
+    def restructure(self, index: Tensor) -> None:
+        """Follows the columns to another layout, see :meth:`RecursiveReadout.restructured`."""
+        self.readout = self.readout.restructured(index)
