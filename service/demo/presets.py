@@ -1,0 +1,155 @@
+"""The four models that the demo serves beside each other, for each kind of recording.
+
+"learned" is what the project is about. The other three see the same stream and say what its parts
+are worth: "fixed" has the same features and readout but neither moves its wavelets nor changes its
+structure, "linear" reads the raw window, "mean" knows only what it has seen on average.
+"""
+
+from dataclasses import dataclass, replace
+
+from scatonline.config import (
+    BankSpec,
+    FeatureSpec,
+    LearningSpec,
+    ModelSpec,
+    ReadoutSpec,
+    StructureSpec,
+)
+from service.recordings import Recording
+
+LEARNED = "learned"
+BASELINES = ("fixed", "linear", "mean")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What the demo runs on a recording.
+
+    Attributes:
+        models: "learned" and the baselines, in this order.
+        samples: Length of the stream.
+    """
+
+    models: tuple[ModelSpec, ...]
+    samples: int
+
+
+@dataclass(frozen=True)
+class _Choice:
+    bank: BankSpec
+    features: FeatureSpec
+    readout: ReadoutSpec
+    learning: LearningSpec
+    structure: StructureSpec
+    raw_grid: int
+    samples: int
+    short_samples: int
+
+
+def preset(recording: Recording, *, short: bool) -> Preset:
+    """Models and length of stream for a recording.
+
+    Args:
+        recording: What will be streamed.
+        short: A few hundred samples, with checks early enough to be seen.
+    """
+    choice = _choice(recording)
+    structure = choice.structure
+    if short:
+        structure = replace(structure, window=128, check_every=100, min_effective=50.0)
+    learned = ModelSpec(
+        name=LEARNED,
+        channels=recording.channels,
+        shape=recording.shape,
+        bank=choice.bank,
+        features=choice.features,
+        readout=choice.readout,
+        learning=choice.learning,
+        structure=structure,
+        input_scale=_scale(recording),
+    )
+    fixed = replace(
+        learned,
+        name="fixed",
+        learning=replace(choice.learning, enabled=False),
+        structure=replace(structure, enabled=False),
+    )
+    no_waves = replace(choice.features, orders=(), raw_weight=1.0)
+    linear = replace(fixed, name="linear", features=replace(no_waves, raw_grid=choice.raw_grid))
+    mean = replace(fixed, name="mean", features=replace(no_waves, raw_grid=0))
+    length = choice.short_samples if short else choice.samples
+    return Preset((learned, fixed, linear, mean), min(length, len(recording)))
+
+
+def _scale(recording: Recording) -> tuple[float, ...]:
+    scale = recording.input_scale
+    return scale if isinstance(scale, tuple) else (scale,)
+
+
+def _choice(recording: Recording) -> _Choice:
+    match recording.layout:
+        case "trace":
+            return _trace(recording)
+        case "movie":
+            return _movie(recording)
+        case "windows":
+            return _windows(recording)
+        case "images":
+            return _images(recording)
+
+
+def _octaves(recording: Recording, most: int) -> int:
+    """J: as coarse as asked for, and the shortest axis allows."""
+    return max(1, min(most, min(recording.shape).bit_length() - 2))
+
+
+def _trace(recording: Recording) -> _Choice:
+    return _Choice(
+        bank=BankSpec(J=_octaves(recording, 5), Q=(2, 1), max_order=2),
+        features=FeatureSpec(orders=(0, 1, 2), grid=(8, 8, 4), raw_grid=64),
+        readout=ReadoutSpec(kind=recording.kind),
+        learning=LearningSpec(),
+        structure=StructureSpec(),
+        raw_grid=64,
+        samples=5000,
+        short_samples=400,
+    )
+
+
+def _movie(recording: Recording) -> _Choice:
+    return _Choice(
+        bank=BankSpec(J=_octaves(recording, 4), L=6, max_order=2),
+        features=FeatureSpec(),
+        readout=ReadoutSpec(kind=recording.kind),
+        learning=LearningSpec(),
+        structure=StructureSpec(),
+        raw_grid=16,
+        samples=3600,
+        short_samples=300,
+    )
+
+
+def _windows(recording: Recording) -> _Choice:
+    return _Choice(
+        bank=BankSpec(J=_octaves(recording, 5), Q=(1, 1), max_order=1),
+        features=FeatureSpec(orders=(1,), grid=(1,), compression="log"),
+        readout=ReadoutSpec(kind=recording.kind, forgetting=0.98),
+        learning=LearningSpec(),
+        structure=StructureSpec(),
+        raw_grid=16,
+        samples=1800,
+        short_samples=360,
+    )
+
+
+def _images(recording: Recording) -> _Choice:
+    return _Choice(
+        bank=BankSpec(J=_octaves(recording, 3), L=6, max_order=2),
+        features=FeatureSpec(),
+        readout=ReadoutSpec(kind=recording.kind),
+        learning=LearningSpec(),
+        structure=StructureSpec(),
+        raw_grid=16,
+        samples=1500,
+        short_samples=200,
+    )

@@ -1,0 +1,244 @@
+"""The demo from start to end."""
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from scatonline.config import ModelSpec
+from service.client import Client, ClientError, Move
+from service.demo.display import Display
+from service.demo.errors import DemoError
+from service.demo.ledger import Ledger
+from service.demo.metrics import check_metrics
+from service.demo.pictures import save_filters, save_scores
+from service.demo.presets import LEARNED, preset
+from service.demo.process import ServiceProcess
+from service.demo.streaming import stream_recording
+from service.demo.summary import Result, Summary, print_summary, save_summary
+from service.recordings import Recording, load
+
+REFRESH_S = 0.5
+HALT_S = 15.0
+DEATH_S = 5.0
+INTERRUPTED = 130
+
+
+def run_demo(data: Path | None, out: Path, samples: int | None, *, short: bool) -> int:
+    """Streams a recording to a service of its own and tells what came of it.
+
+    Args:
+        data: An .npz recording; None for the built-in one.
+        out: Folder for what is written; made if missing.
+        samples: Length of the stream; None for the preset's.
+        short: A few hundred samples.
+
+    Returns:
+        0, or 130 after Ctrl-C.
+
+    Raises:
+        RecordingError: the recording cannot be streamed.
+        DemoError: the service could not be started, died, or refused a sample.
+    """
+    console = Console(highlight=False)
+    recording = load(data)
+    chosen = preset(recording, short=short)
+    wanted = min(samples or chosen.samples, len(recording))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"cannot make the folder {out}: {error.strerror}") from error
+    _announce(console, recording, wanted)
+    try:
+        with _terminated_like_interrupted():
+            result = _experiment(console, recording, chosen.models, wanted, out)
+            _conclude(console, chosen.models[0], result, out)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; the service was stopped.")
+        return INTERRUPTED
+    return INTERRUPTED if result.interrupted else 0
+
+
+def _announce(console: Console, recording: Recording, wanted: int) -> None:
+    sessions = ", ".join(session.id for session in recording.sessions)
+    console.print(
+        f"[bold]{recording.name}[/bold]: {recording.task}, {recording.channels} × "
+        f"{'×'.join(str(n) for n in recording.shape)}, {recording.kind} readout, "
+        f"{wanted} of {len(recording)} samples; sessions: {sessions}",
+        soft_wrap=True,
+    )
+    console.print(
+        "Four models learn from the same stream: learned; fixed (the same, its wavelets and "
+        "structure left alone); linear (the raw window); mean.",
+        soft_wrap=True,
+    )
+    for note in recording.notes:
+        console.print(f"  {note}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM stops the demo as Ctrl-C does, service included."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _settings(models: Sequence[ModelSpec], state: Path) -> dict[str, Any]:
+    """One thread a model: with four models learning at once, more would get in each other's way."""
+    return {
+        "server": {"host": "127.0.0.1", "port": 0},
+        "metrics": {"host": "127.0.0.1", "port": 0},
+        "storage": {"directory": str(state)},
+        "threads": 1,
+        "models": [spec.to_dict() for spec in models],
+    }
+
+
+def _experiment(
+    console: Console, recording: Recording, models: Sequence[ModelSpec], wanted: int, out: Path
+) -> Result:
+    """Starts the service, streams, asks for the outcome and stops the service.
+
+    The state of a demo is of no use to a later one, so it goes with the scratch folder.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="scatonline-demo-") as scratch,
+        ServiceProcess(_settings(models, Path(scratch) / "state"), out, Path(scratch)) as process,
+    ):
+        with console.status("starting the service"):
+            process.wait_until_ready()
+        console.print(
+            f"service {process.pid} at {process.grpc_target}, {process.metrics_url}",
+            soft_wrap=True,
+        )
+        try:
+            with Client(process.grpc_target) as client:
+                return _observe(console, client, process, recording, models, wanted)
+        except ClientError as error:
+            process.ends_within(DEATH_S)
+            what = "the service refused" if process.alive else "the service died"
+            raise DemoError(f"{what}: {error}\n{process.last_words()}") from error
+
+
+def _observe(
+    console: Console,
+    client: Client,
+    process: ServiceProcess,
+    recording: Recording,
+    models: Sequence[ModelSpec],
+    wanted: int,
+) -> Result:
+    ledgers = {spec.name: Ledger() for spec in models}
+    for model in ledgers:
+        for session in recording.sessions:
+            client.open_session(model, session.id, session.outputs)
+    before = client.filters(LEARNED).filters
+    began_s = time.monotonic()
+    interrupted = _stream(console, client, process, recording, ledgers, wanted)
+    elapsed_s = time.monotonic() - began_s
+    status = client.status([LEARNED]).models[LEARNED]
+    return Result(
+        recording=recording,
+        wanted=wanted,
+        elapsed_s=elapsed_s,
+        ledgers=ledgers,
+        before=before,
+        after=client.filters(LEARNED).filters,
+        status=status,
+        moves=_placed(status.moves, ledgers[LEARNED]),
+        metrics=check_metrics(process.metrics_url, LEARNED),
+        interrupted=interrupted,
+    )
+
+
+def _stream(
+    console: Console,
+    client: Client,
+    process: ServiceProcess,
+    recording: Recording,
+    ledgers: Mapping[str, Ledger],
+    wanted: int,
+) -> bool:
+    """Streams to all models at once; True if it was stopped by hand.
+
+    Raises:
+        ClientError: the service refused a request or is gone.
+    """
+    halt = threading.Event()
+    display = Display(console, recording.kind, wanted, ledgers)
+    with (
+        ThreadPoolExecutor(len(ledgers), thread_name_prefix="stream") as pool,
+        Client(process.grpc_target) as connection,
+    ):
+        streams = [
+            pool.submit(stream_recording, connection, model, recording, wanted, ledger, halt)
+            for model, ledger in ledgers.items()
+        ]
+        try:
+            with display:
+                _watch(client, display, ledgers[LEARNED], streams)
+        except KeyboardInterrupt:
+            console.print("stopping …")
+            return True
+        finally:
+            halt.set()
+            # One that is still waiting after this ends with its connection.
+            wait(streams, HALT_S)
+    return False
+
+
+def _watch(
+    client: Client, display: Display, ledger: Ledger, streams: Sequence["Future[None]"]
+) -> None:
+    """Keeps the display current until all streams have ended.
+
+    Raises:
+        ClientError: one of them failed.
+    """
+    told = 0
+    running = set(streams)
+    while running:
+        done, running = wait(running, REFRESH_S, FIRST_EXCEPTION)
+        for stream in done:
+            error = stream.exception()
+            if error is not None:
+                raise error
+        moves = client.status([LEARNED]).models[LEARNED].moves
+        display.moved(_placed(moves[told:], ledger))
+        told = len(moves)
+        display.update()
+
+
+def _placed(moves: Sequence[Move], ledger: Ledger) -> list[tuple[Move, int]]:
+    return [(move, ledger.sample_of(move.event)) for move in moves]
+
+
+def _conclude(console: Console, spec: ModelSpec, result: Result, out: Path) -> None:
+    """Writes the files and tells the result."""
+    with console.status("drawing"):
+        files = [out / "filters.png"]
+        save_filters(files[0], spec, result.before, result.after, result.recording.rate_hz)
+        if save_scores(out / "score.png", result.recording, result.ledgers, result.moves):
+            files.append(out / "score.png")
+        summary = Summary.of(result)
+        files += [out / name for name in ("summary.json", "settings.yaml", "service.log")]
+        save_summary(out / "summary.json", summary, files)
+    print_summary(console, summary, files)

@@ -1,0 +1,94 @@
+"""One model's stream: every sample predicted first and learned from second."""
+
+import threading
+import time
+from concurrent.futures import Future
+from functools import partial
+from itertools import islice
+
+from service.client import Client, Outcome, Stream
+from service.demo.ledger import Ledger
+from service.recordings import RecordedSample, Recording
+
+IN_FLIGHT = 8
+PROBE_EVERY = 10
+
+
+def stream_recording(
+    client: Client,
+    model: str,
+    recording: Recording,
+    samples: int,
+    ledger: Ledger,
+    halt: threading.Event,
+) -> None:
+    """Streams the first samples of a recording to one model, several in flight.
+
+    Every tenth sample goes alone: once all before it are answered it is predicted, and then
+    learned, and each of the two is timed from request to reply.
+
+    Args:
+        client: An open connection.
+        model: Name of the model; its sessions are open.
+        recording: What is streamed.
+        samples: How much of it.
+        ledger: Where predictions, targets and times are entered.
+        halt: Ends the stream early when set; what was sent is still answered.
+
+    Raises:
+        ClientError: the service refused a request or is gone.
+    """
+    with client.stream(in_flight=IN_FLIGHT) as stream:
+        answered: Future[Outcome] | None = None
+        for number, sample in enumerate(islice(recording, samples)):
+            if halt.is_set():
+                break
+            if ledger.error is not None:
+                raise ledger.error
+            ledger.sent(sample)
+            if number % PROBE_EVERY == 0:
+                if answered is not None:
+                    answered.result()
+                ledger.predict_s.append(_timed_prediction(stream, model, sample))
+            began_s = time.perf_counter()
+            answered = _update(stream, model, sample)
+            if number % PROBE_EVERY == 0:
+                answered.result()
+                ledger.update_s.append(time.perf_counter() - began_s)
+            answered.add_done_callback(partial(_enter, ledger, number))
+            for label in sample.labels:
+                ledger.labelled(label)
+                answered = stream.label(model, sample.session, label.sample_id, label.target)
+                answered.add_done_callback(partial(_note_failure, ledger))
+    if ledger.error is not None:
+        raise ledger.error
+
+
+def _update(stream: Stream, model: str, sample: RecordedSample) -> "Future[Outcome]":
+    return stream.update(
+        model,
+        sample.session,
+        sample.sample_id,
+        sample.input,
+        sample.target,
+        device_time_s=sample.device_time_s,
+        host_time_s=time.time(),
+    )
+
+
+def _timed_prediction(stream: Stream, model: str, sample: RecordedSample) -> float:
+    began_s = time.perf_counter()
+    stream.predict(model, sample.session, sample.input).result()
+    return time.perf_counter() - began_s
+
+
+def _enter(ledger: Ledger, number: int, answer: "Future[Outcome]") -> None:
+    _note_failure(ledger, answer)
+    if answer.exception() is None:
+        ledger.predicted(number, answer.result())
+
+
+def _note_failure(ledger: Ledger, answer: "Future[Outcome]") -> None:
+    error = answer.exception()
+    if error is not None and ledger.error is None:
+        ledger.error = error
