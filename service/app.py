@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,20 +16,20 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from scatonline.config import ModelSpec
 from scatonline.model import Model
-from service.engine import CheckpointSaver, Engine, EngineLimits, History
+from service.engine import CheckpointSaver, Engine, EngineLimits
 from service.errors import SettingsError
 from service.rpc import RpcServer
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
 from service.storage.folder import FolderLock
-from service.telemetry import Instruments, MetricsPage, ReportCollector
+from service.telemetry import Instruments, MetricsPage, ModelReport, ReportCollector
 
 VERSION = version("scatonline")
 _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: Settings, ready_file: Path | None = None) -> int:
-    """Serves until SIGTERM or SIGINT, then drains: finishes what waits and writes checkpoints.
+    """Serves until SIGTERM or SIGINT, then drains.
 
     Args:
         settings: The service's settings.
@@ -35,7 +37,7 @@ async def serve(settings: Settings, ready_file: Path | None = None) -> int:
             removed at the end. None: nowhere.
 
     Returns:
-        Exit status: 0 if every acknowledged event is in a checkpoint.
+        Exit status: 0 if every acknowledged event is in a checkpoint, else 1.
 
     Raises:
         ServiceError: the settings or the storage forbid a start.
@@ -43,35 +45,101 @@ async def serve(settings: Settings, ready_file: Path | None = None) -> int:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-
-    def fail() -> None:
-        loop.call_soon_threadsafe(stop.set)
-
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     # They would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
-    instruments = Instruments(registry, VERSION)
-    with FolderLock(settings.storage.directory):
-        engines = {
-            spec.name: build_engine(spec, settings, instruments, fail) for spec in settings.models
-        }
-        registry.register(ReportCollector(lambda: [each.report for each in engines.values()]))
-        page = MetricsPage(registry, settings.metrics.host, settings.metrics.port)
+    app = App(settings, on_failure=lambda: loop.call_soon_threadsafe(stop.set))
+    ports = await app.start()
+    ready = {"grpc_port": ports.grpc, "metrics_port": ports.metrics, "pid": os.getpid()}
+    _log.info("serving", host=settings.server.host, models=list(app.engines), **ready)
+    if ready_file is not None:
+        _write_whole(ready_file, json.dumps(ready))
+    await stop.wait()
+    _log.info("draining")
+    saved = await app.stop()
+    if ready_file is not None:
+        await asyncio.to_thread(ready_file.unlink, missing_ok=True)
+    _log.info("stopped", saved=saved)
+    return 0 if saved else 1
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports that a running service listens on."""
+
+    grpc: int
+    metrics: int
+
+
+class App:
+    """A whole service; made and used inside one running event loop.
+
+    Args:
+        settings: The service's settings.
+        on_failure: Called if a writer's thread dies of an unexpected error.
+
+    Raises:
+        ServiceError: the settings or the storage forbid a start.
+        ScatOnlineError: a model cannot be made, or its checkpoint belongs to another specification.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[], object]) -> None:
+        registry = CollectorRegistry()
+        instruments = Instruments(registry, VERSION)
+        with ExitStack() as opened:
+            opened.enter_context(FolderLock(settings.storage.directory))
+            self.engines = {
+                spec.name: build_engine(spec, settings, instruments, on_failure)
+                for spec in settings.models
+            }
+            registry.register(ReportCollector(self._reports))
+            self._page = MetricsPage(registry, settings.metrics.host, settings.metrics.port)
+            opened.callback(self._page.close)
+            self._rpc = RpcServer(
+                self.engines, instruments, VERSION, settings.server, settings.limits
+            )
+            self._opened = opened.pop_all()
+
+    async def start(self) -> Ports:
+        """Starts answering requests.
+
+        Raises:
+            SettingsError: the address cannot be listened on.
+        """
         try:
-            return await _serve(engines, settings, instruments, page.port, ready_file, stop)
-        finally:
-            page.close()
+            port = await self._rpc.start()
+        except SettingsError:
+            self._opened.close()
+            raise
+        for engine in self.engines.values():
+            engine.start()
+        return Ports(grpc=port, metrics=self._page.port)
+
+    async def stop(self) -> bool:
+        """Takes nothing new, finishes what waits, writes checkpoints and closes everything.
+
+        Returns:
+            True if every acknowledged event is in a checkpoint.
+        """
+        await self._rpc.stop_accepting()
+        drained = (asyncio.to_thread(engine.drain) for engine in self.engines.values())
+        saved = await asyncio.gather(*drained)
+        await self._rpc.stop()
+        self._opened.close()
+        return all(saved)
+
+    def _reports(self) -> list[ModelReport]:
+        return [engine.report for engine in self.engines.values()]
 
 
 def build_engine(
     spec: ModelSpec,
     settings: Settings,
     instruments: Instruments,
-    on_failure: Callable[[], None],
+    on_failure: Callable[[], object],
 ) -> Engine:
     """The engine of one model, continued from its newest whole checkpoint if there is one.
 
@@ -85,17 +153,16 @@ def build_engine(
     own = instruments.of_model(spec.name)
     own.checkpoints_damaged.set(damaged)
     if checkpoint is None:
-        model, history, event = Model(spec, device), History(), None
+        model, saved_event = Model(spec, device), None
     else:
         model = Model.restore(spec, checkpoint.tensors, checkpoint.meta, device)
-        history, event = History(checkpoint.record), checkpoint.event
+        saved_event = checkpoint.event
         own.checkpoint_event.set(checkpoint.event)
         own.checkpoint_timestamp.set(checkpoint.written_s)
     _log.info("model_ready", model=spec.name, event_number=model.event, device=device)
     return Engine(
         model,
-        CheckpointSaver(store, own, settings.storage.checkpoint_every_s, event),
-        history,
+        CheckpointSaver(store, own, settings.storage.checkpoint_every_s, saved_event),
         own,
         EngineLimits(
             queue_depth=settings.limits.queue_depth, report_every_s=settings.metrics.refresh_s
@@ -116,34 +183,6 @@ def torch_device(name: str) -> str:
     if name != "cpu" and not available:
         raise SettingsError(f"device: got {name!r}, expected cpu or auto: torch finds no GPU here")
     return name
-
-
-async def _serve(
-    engines: Mapping[str, Engine],
-    settings: Settings,
-    instruments: Instruments,
-    metrics_port: int,
-    ready_file: Path | None,
-    stop: asyncio.Event,
-) -> int:
-    server = RpcServer(engines, instruments, VERSION, settings.server, settings.limits)
-    port = await server.start()
-    for engine in engines.values():
-        engine.start()
-    ports = {"grpc_port": port, "metrics_port": metrics_port, "pid": os.getpid()}
-    _log.info("serving", host=settings.server.host, models=list(engines), **ports)
-    if ready_file is not None:
-        _write_whole(ready_file, json.dumps(ports))
-    await stop.wait()
-
-    _log.info("draining")
-    await server.stop_accepting()
-    saved = await asyncio.gather(*(asyncio.to_thread(engine.drain) for engine in engines.values()))
-    await server.stop()
-    if ready_file is not None:
-        await asyncio.to_thread(ready_file.unlink, missing_ok=True)
-    _log.info("stopped", saved=all(saved))
-    return 0 if all(saved) else 1
 
 
 def _write_whole(path: Path, content: str) -> None:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from scatonline.errors import ScatOnlineError
 from service import demo
 from service.errors import ServiceError
 
@@ -52,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(parsed: argparse.Namespace) -> int:
     # Imported here: torch takes seconds, and help or a refused setting need not wait for it.
+    from scatonline.errors import ScatOnlineError
     from service.settings import load
 
     try:

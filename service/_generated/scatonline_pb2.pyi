@@ -180,8 +180,8 @@ class Outcome(_message.Message):
     pending: _builtins.bool
     """True if the sample waits for its label."""
     loss: _builtins.float
-    """Loss of the prediction in nats per recorded output (squared units for gaussian); absent without
-    a target.
+    """Loss of the prediction per recorded output: deviance (poisson), squared error in the square of
+    the recording's unit (gaussian) or log loss in nats (softmax); absent without a target.
     """
     event: _builtins.int
     """Number of this event in the model."""
@@ -608,7 +608,7 @@ class Filter(_message.Message):
     scale: _builtins.int
     """Scale j, dyadic: the filter's width doubles with each."""
     car: _builtins.float
-    """CAR index at the last check, dimensionless; absent before the first check."""
+    """CAR index at the last check: explained variance that is lost without the filter; absent before the first check."""
     car_standard_error: _builtins.float
     """Standard error of the CAR index, same unit."""
     car_upper: _builtins.float
@@ -666,7 +666,7 @@ class Parameter(_message.Message):
     value: _builtins.float
     """Present value, in `unit`."""
     unit: _builtins.str
-    """Unit of value and initial, for example "rad/sample"."""
+    """Unit of value and initial, as the wavelet family names it."""
     initial: _builtins.float
     """Value when the filter was made, in `unit`."""
     def __init__(
@@ -700,7 +700,7 @@ class Drift(_message.Message):
     log2_bandwidth: _builtins.float
     """Change of the bandwidth in octaves."""
     spectral_distance: _builtins.float
-    """Distance between the two power spectra as a ratio: 0 = equal, 1 = the initial filter's norm."""
+    """1 - |cosine| between the two spectra: 0 = equal, 1 = nothing in common."""
     def __init__(
         self,
         *,
@@ -752,20 +752,16 @@ class CheckStructureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
-    SESSION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of the model."""
-    session: _builtins.str
-    """Session whose window is used; empty = the model chooses."""
+    """Name of the model; the window is that of the session it learned from last."""
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
-        session: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -818,7 +814,7 @@ class Decision(_message.Message):
     effective_samples: _builtins.float
     """Effective number of independent samples in it."""
     baseline_score: _builtins.float
-    """Score of the full model on the window, in the unit of the model's score."""
+    """Held-out explained variance of the full model on the window."""
     reason: _builtins.str
     """Why these moves, or why none."""
     @_builtins.property
@@ -859,6 +855,7 @@ class GroupCar(_message.Message):
     UPPER_FIELD_NUMBER: _builtins.int
     AGREEMENT_FIELD_NUMBER: _builtins.int
     REMOVABLE_FIELD_NUMBER: _builtins.int
+    ACCURACY_LOSS_FIELD_NUMBER: _builtins.int
     filter_id: _builtins.str
     """Id of the filter."""
     layer: _builtins.int
@@ -866,15 +863,17 @@ class GroupCar(_message.Message):
     scale: _builtins.int
     """Scale j."""
     car: _builtins.float
-    """CAR index, dimensionless."""
+    """CAR index: held-out explained variance that is lost without the filter."""
     standard_error: _builtins.float
     """Its standard error."""
     upper: _builtins.float
     """Its upper confidence bound."""
     agreement: _builtins.float
-    """Share of restarts that agree, in [0, 1]."""
+    """Share of restarts that found the filter harmless, in [0, 1]."""
     removable: _builtins.bool
-    """True if the bound allows dropping the filter."""
+    """True if bound, restarts and limits allow dropping the filter."""
+    accuracy_loss: _builtins.float
+    """Held-out accuracy that is lost without the filter, in [0, 1]; class models only."""
     def __init__(
         self,
         *,
@@ -886,12 +885,15 @@ class GroupCar(_message.Message):
         upper: _builtins.float = ...,
         agreement: _builtins.float = ...,
         removable: _builtins.bool = ...,
+        accuracy_loss: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss", "accuracy_loss", b"accuracy_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "car", b"car", "filter_id", b"filter_id", "layer", b"layer", "removable", b"removable", "scale", b"scale", "standard_error", b"standard_error", "upper", b"upper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss", "accuracy_loss", b"accuracy_loss", "agreement", b"agreement", "car", b"car", "filter_id", b"filter_id", "layer", b"layer", "removable", b"removable", "scale", b"scale", "standard_error", b"standard_error", "upper", b"upper"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__accuracy_loss: _TypeAlias = _typing.Literal["accuracy_loss"]  # noqa: Y015
+    _WhichOneofArgType__accuracy_loss: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accuracy_loss) -> _WhichOneofReturnType__accuracy_loss | None: ...
 
 Global___GroupCar: _TypeAlias = GroupCar  # noqa: Y015
 
@@ -1036,6 +1038,7 @@ class ModelStatus(_message.Message):
     LAST_DECISION_FIELD_NUMBER: _builtins.int
     CHECKPOINT_EVENT_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
+    EXPIRED_LABELS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model."""
     readout: _builtins.str
@@ -1058,6 +1061,8 @@ class ModelStatus(_message.Message):
     """Event number of the newest checkpoint; absent before the first."""
     state_hash: _builtins.str
     """sha256 of the model's state in hexadecimal; empty unless asked for."""
+    expired_labels: _builtins.int
+    """Samples that gave up their place before their label came, because too many waited."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of one channel, in elements."""
@@ -1105,10 +1110,11 @@ class ModelStatus(_message.Message):
         last_decision: Global___Decision | None = ...,
         checkpoint_event: _builtins.int | None = ...,
         state_hash: _builtins.str = ...,
+        expired_labels: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "checkpoint_event", b"checkpoint_event", "last_decision", b"last_decision", "predict_latency", b"predict_latency", "scores", b"scores", "update_latency", b"update_latency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "channels", b"channels", "checkpoint_event", b"checkpoint_event", "event", b"event", "last_decision", b"last_decision", "moves", b"moves", "name", b"name", "pending_labels", b"pending_labels", "predict_latency", b"predict_latency", "queue_capacity", b"queue_capacity", "queue_depth", b"queue_depth", "readout", b"readout", "scores", b"scores", "sessions", b"sessions", "shape", b"shape", "state_hash", b"state_hash", "structure_check_failures", b"structure_check_failures", "structure_checks", b"structure_checks", "update_latency", b"update_latency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "channels", b"channels", "checkpoint_event", b"checkpoint_event", "event", b"event", "expired_labels", b"expired_labels", "last_decision", b"last_decision", "moves", b"moves", "name", b"name", "pending_labels", b"pending_labels", "predict_latency", b"predict_latency", "queue_capacity", b"queue_capacity", "queue_depth", b"queue_depth", "readout", b"readout", "scores", b"scores", "sessions", b"sessions", "shape", b"shape", "state_hash", b"state_hash", "structure_check_failures", b"structure_check_failures", "structure_checks", b"structure_checks", "update_latency", b"update_latency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_event: _TypeAlias = _typing.Literal["checkpoint_event"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_event: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event"]  # noqa: Y015

@@ -106,17 +106,14 @@ class Client:
             self._call(self._stub.GetFilters, pb.GetFiltersRequest(model=model))
         )
 
-    def check_structure(
-        self, model: str, session: str | None = None, *, timeout_s: float = 600.0
-    ) -> CheckResult:
+    def check_structure(self, model: str, *, timeout_s: float = 600.0) -> CheckResult:
         """Runs a structure check now and applies its decision.
 
         Args:
-            model: Name of the model.
-            session: Session whose window is used; None: the model chooses.
+            model: Name of the model; the window is that of the session it learned from last.
             timeout_s: Seconds that the check may take.
         """
-        request = pb.CheckStructureRequest(model=model, session=session or "")
+        request = pb.CheckStructureRequest(model=model)
         reply = self._call(self._stub.CheckStructure, request, timeout_s)
         return CheckResult(messages.decision(reply.decision), reply.event)
 

@@ -157,6 +157,7 @@ def _group_car(message: pb.GroupCar) -> GroupCar:
         upper=message.upper,
         agreement=message.agreement,
         removable=message.removable,
+        accuracy_loss=message.accuracy_loss if message.HasField("accuracy_loss") else None,
     )
 
 
@@ -187,6 +188,7 @@ def _model_status(message: pb.ModelStatus) -> ModelStatus:
         sessions={session.id: tuple(session.outputs) for session in message.sessions},
         scores=Scores(scores.samples, scores.primary, dict(scores.values), dict(scores.recent)),
         pending_labels=message.pending_labels,
+        expired_labels=message.expired_labels,
         queue_depth=message.queue_depth,
         queue_capacity=message.queue_capacity,
         update_latency=_latency(message.update_latency),

@@ -86,7 +86,10 @@ class Filters:
 
 @dataclass(frozen=True)
 class GroupCar:
-    """CAR index of one filter with its error, bound and the share of restarts that agree."""
+    """CAR index of one filter with its error, bound and the share of restarts that agree.
+
+    `accuracy_loss` is for class models, None for others.
+    """
 
     filter_id: str
     layer: int
@@ -96,6 +99,7 @@ class GroupCar:
     upper: float
     agreement: float
     removable: bool
+    accuracy_loss: float | None
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,7 @@ class ModelStatus:
     sessions: dict[str, tuple[str, ...]]
     scores: Scores
     pending_labels: int
+    expired_labels: int
     queue_depth: int
     queue_capacity: int
     update_latency: Latency

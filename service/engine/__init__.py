@@ -9,7 +9,6 @@ from service.engine.events import (
     SessionOpened,
     StructureDecided,
 )
-from service.engine.history import History
 from service.engine.saver import CheckpointSaver
 from service.engine.status import EngineStatus
 
@@ -20,7 +19,6 @@ __all__ = [
     "EngineLimits",
     "EngineStatus",
     "Event",
-    "History",
     "LabelArrived",
     "SampleArrived",
     "SessionOpened",

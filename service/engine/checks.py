@@ -7,9 +7,8 @@ from concurrent.futures import Future
 import structlog
 
 from scatonline.model import Model
-from scatonline.structure import StructureCheck
+from scatonline.structure import StructureCheck, StructureDecision
 from service.engine.events import AppliedDecision, StructureDecided
-from service.engine.history import History
 from service.engine.inbox import Change, Inbox, Question
 from service.errors import NotReady, Unavailable
 from service.telemetry import ModelInstruments
@@ -24,24 +23,29 @@ class StructureChecks:
 
     Args:
         inbox: The writer's queue, which takes the decision as one more event.
-        history: Remembers what the checks found.
         instruments: The model's instruments.
+
+    Attributes:
+        ended: Checks that ended since the process started.
+        failures: Those of them that failed.
+        last_decision: Newest decision since the process started, with its moves as made.
     """
 
-    def __init__(self, inbox: Inbox, history: History, instruments: ModelInstruments) -> None:
+    def __init__(self, inbox: Inbox, instruments: ModelInstruments) -> None:
+        self.ended = 0
+        self.failures = 0
+        self.last_decision: StructureDecision | None = None
         self._inbox = inbox
-        self._history = history
         self._instruments = instruments
         self._thread: threading.Thread | None = None
         self._applied: Future[AppliedDecision] | None = None
         self._not_before_event = 0
 
-    def begin(self, model: Model, session: str | None, applied: "Future[AppliedDecision]") -> None:
+    def begin(self, model: Model, applied: "Future[AppliedDecision]") -> None:
         """Starts a check.
 
         Args:
             model: The writer's model.
-            session: Session whose window is used; None: the model chooses.
             applied: Gets the decision once it was applied, or the error that ended the check.
 
         Raises:
@@ -49,7 +53,7 @@ class StructureChecks:
         """
         if self._applied is not None:
             raise NotReady(f"model {model.spec.name!r} is checking its structure; ask again later")
-        check = model.structure_check(session)
+        check = model.structure_check()
         if check is None:
             raise NotReady(f"model {model.spec.name!r}: {model.structure_ready()}")
         self._applied = applied
@@ -69,7 +73,7 @@ class StructureChecks:
         ):
             return
         try:
-            self.begin(model, None, Future())
+            self.begin(model, Future())
         except NotReady as reason:
             self._postpone(model)
             _log.info("structure_check_postponed", reason=str(reason))
@@ -116,7 +120,8 @@ class StructureChecks:
         if error is not None:
             self._inbox.put(Question(lambda model: self._end_in_failure(model, error)))
             return
-        self._history.decided(done.result())
+        self.ended += 1
+        self.last_decision = done.result().decision
         applied, self._applied = self._applied, None
         if applied is not None and not applied.done():
             applied.set_result(done.result())
@@ -128,7 +133,8 @@ class StructureChecks:
             applied.set_exception(error)
 
     def _count_failure(self, model: Model, error: BaseException) -> None:
-        self._history.failed()
+        self.ended += 1
+        self.failures += 1
         self._instruments.check_failures.inc()
         self._postpone(model)
         _log.error("structure_check_failed", model=model.spec.name, exc_info=error)

@@ -20,7 +20,6 @@ from service.engine.events import (
     LabelArrived,
     SampleArrived,
 )
-from service.engine.history import History
 from service.engine.inbox import Change, Inbox, Question
 from service.engine.reporter import Reporter
 from service.engine.saver import CheckpointSaver
@@ -28,6 +27,7 @@ from service.engine.status import EngineStatus
 from service.errors import Overloaded, Unavailable
 from service.telemetry import Latency, ModelInstruments, ModelReport
 
+MOVES_TOLD = 1000
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +59,6 @@ class Engine:
     Args:
         model: The model; nothing else may touch it from :meth:`start` on.
         saver: Writes its checkpoints.
-        history: Its structure moves so far.
         instruments: Its Prometheus instruments.
         limits: Bounds.
         on_failure: Called once if the writer's thread dies of an unexpected error.
@@ -69,21 +68,19 @@ class Engine:
         self,
         model: Model,
         saver: CheckpointSaver,
-        history: History,
         instruments: ModelInstruments,
         limits: EngineLimits,
-        on_failure: Callable[[], None],
+        on_failure: Callable[[], object],
     ) -> None:
         self.name = model.spec.name
         self._model = model
         self._saver = saver
-        self._history = history
         self._instruments = instruments
         self._limits = limits
         self._on_failure = on_failure
         self._inbox = Inbox(self.name, limits.queue_depth)
         instruments.watch_queue(self._inbox.depth, limits.queue_depth)
-        self._checks = StructureChecks(self._inbox, history, instruments)
+        self._checks = StructureChecks(self._inbox, instruments)
         self._reporter = Reporter(model, instruments, limits.report_every_s)
         self._reader = model.reader()
         self._readers = ThreadPoolExecutor(limits.readers, thread_name_prefix=f"read-{self.name}")
@@ -151,7 +148,7 @@ class Engine:
         """
         return self._ask(lambda model: self._status(model, with_hash))
 
-    def check_structure(self, session: str | None) -> "Future[AppliedDecision]":
+    def check_structure(self) -> "Future[AppliedDecision]":
         """Runs a structure check now and applies its decision.
 
         The future fails with NotReady if a check is running or the window is too short.
@@ -166,9 +163,7 @@ class Engine:
             if error is not None and not applied.done():
                 applied.set_exception(error)
 
-        self._ask(lambda model: self._checks.begin(model, session, applied)).add_done_callback(
-            refuse
-        )
+        self._ask(lambda model: self._checks.begin(model, applied)).add_done_callback(refuse)
         return applied
 
     def drain(self) -> bool:
@@ -198,7 +193,7 @@ class Engine:
                 if task is not None:
                     self._perform(task)
                 self._do_chores()
-            self._saved = self._saver.finish(self._model, self._history)
+            self._saved = self._saver.finish(self._model)
         except Exception:  # noqa: BLE001 (logged; the process stops)
             _log.exception("writer_failed", model=self.name)
             self._on_failure()
@@ -243,7 +238,7 @@ class Engine:
 
     def _do_chores(self) -> None:
         self._reporter.refresh_if_due(self._model)
-        self._saver.begin_if_due(self._model, self._history)
+        self._saver.begin_if_due(self._model)
         self._checks.begin_if_due(self._model)
 
     def _predict(self, session: str, x: NDArray[np.float32]) -> Prediction:
@@ -256,14 +251,15 @@ class Engine:
             sessions=dict(model.sessions),
             scores=model.scores(),
             pending_labels=model.pending,
+            expired_labels=model.expired,
             queue_depth=self._inbox.depth(),
             queue_capacity=self._inbox.capacity,
             update_latency=self._instruments.update_latency.summary(),
             predict_latency=self._instruments.predict_latency.summary(),
-            moves=tuple(self._history.moves),
-            checks=self._history.checks,
-            check_failures=self._history.failures,
-            last_decision=self._history.last_decision,
+            moves=model.moves[-MOVES_TOLD:],
+            checks=self._checks.ended,
+            check_failures=self._checks.failures,
+            last_decision=self._checks.last_decision,
             checkpoint_event=self._saver.saved_event,
             state_hash=model.state_hash() if with_hash else None,
         )

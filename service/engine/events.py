@@ -116,8 +116,8 @@ def one_hot(model: Model, session: str, class_name: str) -> NDArray[np.float32]:
         )
     if session not in model.sessions:
         raise UnknownName(
-            f"session {session!r} of model {model.spec.name!r} was not opened; "
-            f"open sessions: {', '.join(model.sessions) or 'none'}"
+            f"session: got {session!r}, expected one that model {model.spec.name!r} has opened: "
+            f"{', '.join(model.sessions) or 'none yet'}"
         )
     outputs = model.sessions[session]
     if class_name not in outputs:

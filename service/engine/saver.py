@@ -10,7 +10,6 @@ import time
 import structlog
 
 from scatonline.model import Model
-from service.engine.history import History
 from service.errors import StorageError
 from service.storage.checkpoints import Checkpoint, CheckpointStore, now_s
 from service.telemetry import ModelInstruments
@@ -55,13 +54,13 @@ class CheckpointSaver:
             return _WRITING_POLL_S
         return max(0.0, self._due_at_s - time.monotonic())
 
-    def begin_if_due(self, model: Model, history: History) -> None:
+    def begin_if_due(self, model: Model) -> None:
         """Copies the state of a model that wants a checkpoint and writes it in another thread."""
         if self.seconds_until_due(model.event) != 0.0:
             return
         self._due_at_s = time.monotonic() + self._every_s
         try:
-            checkpoint = _checkpoint(model, history)
+            checkpoint = _checkpoint(model)
         except Exception:  # noqa: BLE001 (counted and logged; the experiment goes on)
             self._instruments.checkpoint_failures.inc()
             _log.exception("checkpoint_failed", model=model.spec.name, event_number=model.event)
@@ -71,7 +70,7 @@ class CheckpointSaver:
         )
         self._thread.start()
 
-    def finish(self, model: Model, history: History) -> bool:
+    def finish(self, model: Model) -> bool:
         """Waits for a checkpoint under way, then writes the last one if anything changed since.
 
         Returns:
@@ -80,7 +79,7 @@ class CheckpointSaver:
         if self._thread is not None:
             self._thread.join()
         if model.event != self.saved_event:
-            self._write(_checkpoint(model, history))
+            self._write(_checkpoint(model))
         return model.event == self.saved_event
 
     def _writing(self) -> bool:
@@ -99,7 +98,7 @@ class CheckpointSaver:
         _log.info("checkpoint_written", event_number=checkpoint.event, path=str(path))
 
 
-def _checkpoint(model: Model, history: History) -> Checkpoint:
+def _checkpoint(model: Model) -> Checkpoint:
     tensors, meta = model.state()
     return Checkpoint(
         event=model.event,
@@ -109,6 +108,5 @@ def _checkpoint(model: Model, history: History) -> Checkpoint:
             for name, tensor in tensors.items()
         },
         meta=meta,
-        record=history.record(),
         written_s=now_s(),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scatonline.config import ModelSpec
-from scatonline.score import ScoreReport
+from scatonline.scores import ScoreReport
 from scatonline.structure import Move, StructureDecision
 from service.telemetry import LatencySummary
 
@@ -18,6 +18,7 @@ class EngineStatus:
         sessions: Session id → names of its outputs.
         scores: Prequential scores.
         pending_labels: Samples that wait for their label.
+        expired_labels: Samples that gave up their place before their label came.
         queue_depth: Events that wait for the writer.
         queue_capacity: Events that may wait.
         update_latency: From a sample's arrival to its published result.
@@ -35,6 +36,7 @@ class EngineStatus:
     sessions: dict[str, tuple[str, ...]]
     scores: ScoreReport
     pending_labels: int
+    expired_labels: int
     queue_depth: int
     queue_capacity: int
     update_latency: LatencySummary

@@ -63,7 +63,7 @@ class Calls:
     async def check_structure(self, request: pb.CheckStructureRequest) -> pb.CheckStructureReply:
         """Runs a check and applies its decision."""
         engine = self.engine(request.model)
-        applied = await asyncio.wrap_future(engine.check_structure(request.session or None))
+        applied = await asyncio.wrap_future(engine.check_structure())
         return pb.CheckStructureReply(
             decision=reports.decision_message(applied.decision), event=applied.event
         )

@@ -1,6 +1,7 @@
 """What an engine tells about filters, decisions and itself, as messages."""
 
-from scatonline.structure import FilterReport, GroupCar, Move, StructureDecision
+from scatonline.drift import FilterReport
+from scatonline.structure import GroupCar, Move, StructureDecision
 from service._generated import scatonline_pb2 as pb
 from service.engine import EngineStatus
 from service.telemetry import LatencySummary, ModelReport
@@ -53,6 +54,7 @@ def status_message(status: EngineStatus) -> pb.ModelStatus:
             recent=scores.recent,
         ),
         pending_labels=status.pending_labels,
+        expired_labels=status.expired_labels,
         queue_depth=status.queue_depth,
         queue_capacity=status.queue_capacity,
         update_latency=_latency(status.update_latency),
@@ -102,6 +104,7 @@ def _group_car(car: GroupCar) -> pb.GroupCar:
         upper=car.upper,
         agreement=car.agreement,
         removable=car.removable,
+        accuracy_loss=car.accuracy_loss,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import grpc
+import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -15,6 +16,8 @@ from service.rpc.servicer import Servicer
 from service.settings import LimitSettings, ServerSettings
 from service.telemetry import Instruments
 
+_FLUSH_S = 0.5
+_log = structlog.get_logger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["ScatOnline"].full_name
 
 
@@ -81,7 +84,10 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Lets open calls end for a while, then closes the port."""
-        await self._server.stop(self._settings.drain_s)
+        if not await self._servicer.wait_until_idle(self._settings.drain_s):
+            _log.warning("calls_cut_off", waited_s=self._settings.drain_s)
+        # Only replies on their way are left, and whoever watches the health for good.
+        await self._server.stop(_FLUSH_S)
 
     async def _report(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         for service in ("", SERVICE):

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -38,10 +39,21 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         self._stream_in_flight = stream_in_flight
         self._started_s = time.monotonic()
         self._stopping = asyncio.Event()
+        self._open_calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def stop(self) -> None:
         """Lets every open stream answer what it has read and end with UNAVAILABLE."""
         self._stopping.set()
+
+    async def wait_until_idle(self, seconds: float) -> bool:
+        """Waits for the open calls to end; False if some have not."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def OpenSession(
         self, request: pb.OpenSessionRequest, context: Context
@@ -66,8 +78,9 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
     ) -> AsyncIterator[pb.StreamReply]:
         """As the proto says."""
         stream = StreamSession(self._calls, self._refuse, self._stream_in_flight, self._stopping)
-        async for reply in stream.replies(request_iterator):
-            yield reply
+        with self._counted():
+            async for reply in stream.replies(request_iterator):
+                yield reply
         if self._stopping.is_set():
             await self._abort(
                 Unavailable("the service is stopping; open a new stream later"), "", context
@@ -94,9 +107,21 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
 
     async def _answer(self, reply: Awaitable[T], model: str, context: Context) -> T:
         try:
-            return await reply
+            with self._counted():
+                return await reply
         except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
             await self._abort(error, model, context)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._open_calls += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open_calls -= 1
+            if self._open_calls == 0:
+                self._idle.set()
 
     async def _abort(self, error: Exception, model: str, context: Context) -> NoReturn:
         told = self._refuse(error, model)

@@ -4,7 +4,7 @@
 
     <directory>/<model>/000042-event-1234/
         manifest.json          format, event, specification, checksums; ends with its own checksum
-        meta.json              the model's JSON-safe state and the service's record
+        meta.json              the model's JSON-safe state
         tensors.safetensors    the model's tensors
 
 A checkpoint holds every event up to its own number and nothing of the later ones: events that were
@@ -44,7 +44,6 @@ class Checkpoint:
         spec: The model's specification, JSON-safe.
         tensors: The model's tensors, on the CPU.
         meta: The rest of the model's state, JSON-safe.
-        record: What the service remembers beside the model, JSON-safe.
         written_s: When it was written, seconds since the Unix epoch.
     """
 
@@ -52,7 +51,6 @@ class Checkpoint:
     spec: dict[str, Any]
     tensors: dict[str, torch.Tensor]
     meta: dict[str, Any]
-    record: dict[str, Any]
     written_s: float
 
 
@@ -157,13 +155,11 @@ def read(path: Path) -> Checkpoint:
         contents = {name: (path / name).read_bytes() for name in manifest["files"]}
         for name, content in contents.items():
             _verify(path / name, content, manifest["files"][name])
-        state = json.loads(contents[META])
         return Checkpoint(
             event=manifest["event"],
             spec=manifest["spec"],
             tensors=load(contents[TENSORS]),
-            meta=state["meta"],
-            record=state["record"],
+            meta=json.loads(contents[META]),
             written_s=manifest["written_s"],
         )
     except OSError as error:
@@ -180,7 +176,7 @@ def now_s() -> float:
 def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
     contents = {
         TENSORS: save(checkpoint.tensors),
-        META: json.dumps({"meta": checkpoint.meta, "record": checkpoint.record}).encode(),
+        META: json.dumps(checkpoint.meta).encode(),
     }
     manifest: dict[str, Any] = {
         "format": FORMAT,

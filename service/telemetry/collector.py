@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scatonline.structure import FilterReport
+from scatonline.drift import FilterReport
 from service.telemetry.report import ModelReport
 
 Row = tuple[tuple[str, ...], float]
@@ -93,6 +93,12 @@ GAUGES = (
         _single(lambda report: report.pending_labels),
     ),
     ReportGauge(
+        "scatonline_expired_labels",
+        "Samples that gave up their place before their label came.",
+        (),
+        _single(lambda report: report.expired_labels),
+    ),
+    ReportGauge(
         "scatonline_score",
         "Prequential score over all samples.",
         ("metric",),
@@ -142,7 +148,7 @@ GAUGES = (
     ),
     ReportGauge(
         "scatonline_filter_spectral_distance_ratio",
-        "Distance between a filter's present and initial spectrum, relative to the initial one.",
+        "1 - |cosine| between a filter's present and initial spectrum.",
         _FILTER,
         _per_filter(lambda report: report.drift.get("spectral_distance")),
     ),

@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from scatonline.drift import FilterReport
 from scatonline.model import Model
-from scatonline.structure import FilterReport
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class ModelReport:
         event: Number of events of the model.
         sessions: Number of sessions.
         pending_labels: Samples that wait for their label.
+        expired_labels: Samples that gave up their place before their label came.
         scores: Prequential scores over all samples, by name.
         recent_scores: The same over the recent samples.
         filters: Every filter with its parameters, drift and CAR index.
@@ -26,6 +27,7 @@ class ModelReport:
     event: int
     sessions: int
     pending_labels: int
+    expired_labels: int
     scores: dict[str, float]
     recent_scores: dict[str, float]
     filters: tuple[FilterReport, ...]
@@ -40,6 +42,7 @@ class ModelReport:
             event=model.event,
             sessions=len(model.sessions),
             pending_labels=model.pending,
+            expired_labels=model.expired,
             scores=dict(scores.values),
             recent_scores=dict(scores.recent),
             filters=model.filters(),

@@ -1,0 +1,269 @@
+"""One writer, bounded queue, published readers: what an engine promises whoever waits for it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from scatonline.config import ModelSpec
+from scatonline.model import Model
+from scatonline.sample import Sample
+from service.app import build_engine
+from service.engine import Engine, Event, SampleArrived, SessionOpened
+from service.errors import NotReady, Overloaded, Unavailable
+from service.settings import Settings
+from service.telemetry import Instruments
+from tests.service.running import ENCODER, counts, eventually, settings_values, waveform
+
+
+@dataclass(frozen=True)
+class Pause(Event[None]):
+    """Keeps the writer busy until it is released."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def apply(self, model: Model) -> None:  # noqa: ARG002
+        self.begun.set()
+        assert self.released.wait(30)
+
+
+def arrival(index: int, *, label: bool = True) -> SampleArrived:
+    target = counts(index) if label else None
+    return SampleArrived(Sample(f"s{index}", "day-1", waveform(index), target))
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
+    """Makes started engines on one folder; drains those that a test leaves running."""
+    made: list[Engine] = []
+
+    def make(**sections: Any) -> Engine:
+        settings = Settings(**settings_values(tmp_path, ENCODER, **sections))
+        spec: ModelSpec = settings.models[0]
+        engine = build_engine(spec, settings, Instruments(CollectorRegistry(), "0"), lambda: None)
+        engine.start()
+        engine.submit(SessionOpened("day-1", ("unit-1", "unit-2"))).result(30)
+        made.append(engine)
+        return engine
+
+    yield make
+    for engine in made:
+        engine.drain()
+
+
+def status_hash(engine: Engine) -> str | None:
+    return engine.status(with_hash=True).result(30).state_hash
+
+
+def test_a_full_queue_refuses_and_loses_nothing(make: Callable[..., Engine]) -> None:
+    engine = make(limits={"queue_depth": 3})
+    pause = Pause()
+    engine.submit(pause)
+    pause.begun.wait(30)
+    accepted = [engine.submit(arrival(index)) for index in range(3)]
+    with pytest.raises(Overloaded, match="3 events wait already, expected fewer than 3"):
+        engine.submit(arrival(3))
+    pause.released.set()
+    assert all(future.result(30).learned for future in accepted)
+    assert engine.submit(arrival(3)).result(30).learned
+
+
+def test_predictions_never_wait_for_the_writer(make: Callable[..., Engine]) -> None:
+    engine = make()
+    engine.submit(arrival(0)).result(30)
+    pause = Pause()
+    engine.submit(pause)
+    pause.begun.wait(30)
+    assert engine.predict("day-1", waveform(1)).result(30).values.shape == (2,)
+    pause.released.set()
+
+
+def test_an_answered_update_is_in_the_next_prediction(make: Callable[..., Engine]) -> None:
+    engine = make()
+    for index in range(20):
+        outcome = engine.submit(arrival(index)).result(30)
+        assert engine.predict("day-1", waveform(0)).result(30).event == outcome.event
+
+
+def test_predicting_changes_nothing(make: Callable[..., Engine]) -> None:
+    engine = make()
+    for index in range(12):
+        engine.submit(arrival(index)).result(30)
+    before = status_hash(engine)
+    first = engine.predict("day-1", waveform(99)).result(30)
+    second = engine.predict("day-1", waveform(99)).result(30)
+    np.testing.assert_array_equal(first.values, second.values)
+    assert status_hash(engine) == before
+
+
+def test_a_request_taken_back_before_its_turn_is_not_learned(make: Callable[..., Engine]) -> None:
+    engine = make()
+    pause = Pause()
+    engine.submit(pause)
+    pause.begun.wait(30)
+    taken_back = engine.submit(arrival(0))
+    kept = engine.submit(arrival(1))
+    assert taken_back.cancel()
+    pause.released.set()
+    assert kept.result(30).learned
+    assert engine.submit(arrival(0)).result(30).learned
+
+
+def test_a_refused_event_harms_neither_its_neighbours_nor_the_writer(
+    make: Callable[..., Engine],
+) -> None:
+    engine = make()
+    first = engine.submit(arrival(0))
+    twice = engine.submit(arrival(0))
+    second = engine.submit(arrival(1))
+    assert twice.exception(30) is not None
+    assert second.result(30).event == first.result(30).event + 1
+
+
+def test_draining_finishes_what_waits_and_refuses_the_rest(
+    make: Callable[..., Engine], tmp_path: Path
+) -> None:
+    engine = make()
+    pause = Pause()
+    engine.submit(pause)
+    pause.begun.wait(30)
+    waiting = [engine.submit(arrival(index)) for index in range(10)]
+    drained: Future[bool] = Future()
+    thread = threading.Thread(target=lambda: drained.set_result(engine.drain()))
+    thread.start()
+
+    def refused() -> bool:
+        try:
+            engine.submit(arrival(99))
+        except Unavailable:
+            return True
+        return False
+
+    eventually(refused)
+    with pytest.raises(Unavailable):
+        engine.predict("day-1", waveform(0))
+    pause.released.set()
+    assert drained.result(30)
+    thread.join()
+    assert [future.result(0).learned for future in waiting] == [True] * 10
+    last = waiting[-1].result(0).event
+    newest = max((tmp_path / "state" / "encoder").iterdir())
+    assert newest.name.endswith(f"-event-{last}")
+
+
+def test_a_restart_continues_bit_for_bit(make: Callable[..., Engine]) -> None:
+    engine = make()
+    for index in range(30):
+        engine.submit(arrival(index, label=index != 17)).result(30)
+    before = status_hash(engine)
+    expected = engine.predict("day-1", waveform(500)).result(30)
+    assert engine.drain()
+    again = make()
+    assert status_hash(again) == before
+    found = again.predict("day-1", waveform(500)).result(30)
+    assert found.event == expected.event
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert again.status(with_hash=False).result(30).pending_labels == 1
+
+
+def test_checkpoints_are_written_while_running(make: Callable[..., Engine], tmp_path: Path) -> None:
+    values = settings_values(tmp_path)
+    engine = make(storage={**values["storage"], "checkpoint_every_s": 0.05})
+    last = engine.submit(arrival(0)).result(30).event
+    eventually(lambda: engine.status(with_hash=False).result(30).checkpoint_event == last)
+
+
+def test_a_disk_that_refuses_is_told_when_draining(
+    make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("service.storage.checkpoints.write_durably", full)
+    assert not engine.drain()
+
+
+class BrokenCheck:
+    """A structure check that ends in an error."""
+
+    def run(self) -> Any:
+        raise ZeroDivisionError("no window")
+
+
+class EndlessCheck:
+    """A structure check that runs until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def run(self) -> Any:
+        self.released.wait(30)
+        raise RuntimeError("released")
+
+
+def test_a_failed_check_is_told_counted_and_logged(
+    make: Callable[..., Engine],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = make()
+    monkeypatch.setattr(Model, "structure_check", lambda *_: BrokenCheck())
+    before = status_hash(engine)
+    with pytest.raises(ZeroDivisionError):
+        engine.check_structure().result(30)
+    status = engine.status(with_hash=True).result(30)
+    assert (status.checks, status.check_failures) == (1, 1)
+    assert status.state_hash == before
+    log = capsys.readouterr().out
+    assert "structure_check_failed" in log
+    assert "ZeroDivisionError" in log
+
+
+def test_one_check_at_a_time(make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make()
+    endless = EndlessCheck()
+    monkeypatch.setattr(Model, "structure_check", lambda *_: endless)
+    first = engine.check_structure()
+    with pytest.raises(NotReady, match="is checking its structure"):
+        engine.check_structure().result(30)
+    assert engine.submit(arrival(0)).result(30).learned
+    endless.released.set()
+    assert isinstance(first.exception(30), RuntimeError)
+
+
+def test_draining_drops_a_running_check(
+    make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    endless = EndlessCheck()
+    monkeypatch.setattr(Model, "structure_check", lambda *_: endless)
+    asked = engine.check_structure()
+    engine.status(with_hash=False).result(30)
+    threading.Timer(0.3, endless.released.set).start()
+    assert engine.drain()
+    assert isinstance(asked.exception(30), Unavailable)
+
+
+def test_scheduled_checks_run_beside_learning_and_are_remembered(
+    make: Callable[..., Engine],
+) -> None:
+    engine = make()
+    for index in range(100):
+        engine.submit(arrival(index)).result(30)
+    eventually(lambda: engine.status(with_hash=False).result(30).last_decision is not None, 60)
+    status = engine.status(with_hash=False).result(30)
+    assert status.check_failures == 0
+    assert status.last_decision is not None
+    assert status.last_decision.reason
+    moves = status.moves
+    assert engine.drain()
+    assert make().status(with_hash=False).result(30).moves == moves
