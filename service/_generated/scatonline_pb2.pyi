@@ -1039,6 +1039,7 @@ class ModelStatus(_message.Message):
     CHECKPOINT_EVENT_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
     EXPIRED_LABELS_FIELD_NUMBER: _builtins.int
+    STRUCTURE_CHECK_RUNNING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model."""
     readout: _builtins.str
@@ -1063,6 +1064,8 @@ class ModelStatus(_message.Message):
     """sha256 of the model's state in hexadecimal; empty unless asked for."""
     expired_labels: _builtins.int
     """Samples that gave up their place before their label came, because too many waited."""
+    structure_check_running: _builtins.bool
+    """True while a structure check runs beside the writer."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of one channel, in elements."""
@@ -1111,10 +1114,11 @@ class ModelStatus(_message.Message):
         checkpoint_event: _builtins.int | None = ...,
         state_hash: _builtins.str = ...,
         expired_labels: _builtins.int = ...,
+        structure_check_running: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "checkpoint_event", b"checkpoint_event", "last_decision", b"last_decision", "predict_latency", b"predict_latency", "scores", b"scores", "update_latency", b"update_latency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "channels", b"channels", "checkpoint_event", b"checkpoint_event", "event", b"event", "expired_labels", b"expired_labels", "last_decision", b"last_decision", "moves", b"moves", "name", b"name", "pending_labels", b"pending_labels", "predict_latency", b"predict_latency", "queue_capacity", b"queue_capacity", "queue_depth", b"queue_depth", "readout", b"readout", "scores", b"scores", "sessions", b"sessions", "shape", b"shape", "state_hash", b"state_hash", "structure_check_failures", b"structure_check_failures", "structure_checks", b"structure_checks", "update_latency", b"update_latency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "channels", b"channels", "checkpoint_event", b"checkpoint_event", "event", b"event", "expired_labels", b"expired_labels", "last_decision", b"last_decision", "moves", b"moves", "name", b"name", "pending_labels", b"pending_labels", "predict_latency", b"predict_latency", "queue_capacity", b"queue_capacity", "queue_depth", b"queue_depth", "readout", b"readout", "scores", b"scores", "sessions", b"sessions", "shape", b"shape", "state_hash", b"state_hash", "structure_check_failures", b"structure_check_failures", "structure_check_running", b"structure_check_running", "structure_checks", b"structure_checks", "update_latency", b"update_latency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_event: _TypeAlias = _typing.Literal["checkpoint_event"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_event: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event"]  # noqa: Y015

@@ -194,6 +194,7 @@ def _model_status(message: pb.ModelStatus) -> ModelStatus:
         update_latency=_latency(message.update_latency),
         predict_latency=_latency(message.predict_latency),
         moves=tuple(_move(move) for move in message.moves),
+        structure_check_running=message.structure_check_running,
         structure_checks=message.structure_checks,
         structure_check_failures=message.structure_check_failures,
         last_decision=(

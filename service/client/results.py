@@ -174,6 +174,7 @@ class ModelStatus:
     update_latency: Latency
     predict_latency: Latency
     moves: tuple[Move, ...]
+    structure_check_running: bool
     structure_checks: int
     structure_check_failures: int
     last_decision: Decision | None

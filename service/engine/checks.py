@@ -41,6 +41,11 @@ class StructureChecks:
         self._applied: Future[AppliedDecision] | None = None
         self._not_before_event = 0
 
+    @property
+    def running(self) -> bool:
+        """True from the start of a check until its decision is applied."""
+        return self._applied is not None
+
     def begin(self, model: Model, applied: "Future[AppliedDecision]") -> None:
         """Starts a check.
 
@@ -51,7 +56,7 @@ class StructureChecks:
         Raises:
             NotReady: a check is running, or the window is too short.
         """
-        if self._applied is not None:
+        if self.running:
             raise NotReady(f"model {model.spec.name!r} is checking its structure; ask again later")
         check = model.structure_check()
         if check is None:
@@ -66,7 +71,7 @@ class StructureChecks:
     def begin_if_due(self, model: Model) -> None:
         """Starts a check when the model's schedule wants one."""
         if (
-            self._applied is not None
+            self.running
             or self._inbox.closed
             or model.event < self._not_before_event
             or not model.structure_due()

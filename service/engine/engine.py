@@ -257,6 +257,7 @@ class Engine:
             update_latency=self._instruments.update_latency.summary(),
             predict_latency=self._instruments.predict_latency.summary(),
             moves=model.moves[-MOVES_TOLD:],
+            check_running=self._checks.running,
             checks=self._checks.ended,
             check_failures=self._checks.failures,
             last_decision=self._checks.last_decision,

@@ -24,6 +24,7 @@ class EngineStatus:
         update_latency: From a sample's arrival to its published result.
         predict_latency: From a request's arrival to its prediction.
         moves: Newest structure moves, oldest first.
+        check_running: True while a structure check runs beside the writer.
         checks: Structure checks that ended since the process started.
         check_failures: Those of them that failed.
         last_decision: Newest decision since the process started.
@@ -42,6 +43,7 @@ class EngineStatus:
     update_latency: LatencySummary
     predict_latency: LatencySummary
     moves: tuple[Move, ...]
+    check_running: bool
     checks: int
     check_failures: int
     last_decision: StructureDecision | None

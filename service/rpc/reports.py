@@ -60,6 +60,7 @@ def status_message(status: EngineStatus) -> pb.ModelStatus:
         update_latency=_latency(status.update_latency),
         predict_latency=_latency(status.predict_latency),
         moves=[_move(move) for move in status.moves],
+        structure_check_running=status.check_running,
         structure_checks=status.checks,
         structure_check_failures=status.check_failures,
         last_decision=(

@@ -27,8 +27,8 @@ def model_of(recording: Recording) -> dict[str, Any]:
         "name": "receptor",
         "channels": recording.channels,
         "shape": list(recording.shape),
-        "bank": {"J": 4, "Q": [2, 1], "max_order": 2},
-        "features": {"grid": [8, 4, 2], "raw_grid": 16},
+        "bank": {"J": 3, "Q": [2, 1], "max_order": 2},
+        "features": {"grid": [4, 2, 1], "raw_grid": 16},
         "readout": {"kind": recording.kind},
         "structure": {"window": 200, "check_every": 200, "restarts": 2},
         "input_scale": np.atleast_1d(np.asarray(recording.input_scale, float)).tolist(),
@@ -92,13 +92,8 @@ def check_page_against_status(server: ServerProcess, client: Client) -> None:
 
 def settled_hash(client: Client) -> str:
     """Hash of the model's state once no structure check is under way."""
-
-    def now() -> tuple[int, str]:
-        model = client.status(["receptor"], include_state_hash=True).models["receptor"]
-        return model.structure_checks, model.state_hash
-
-    eventually(lambda: now()[0] >= SAMPLES // 200 - 1, 60)
-    return now()[1]
+    eventually(lambda: not client.status().models["receptor"].structure_check_running, 60)
+    return client.status(include_state_hash=True).models["receptor"].state_hash
 
 
 @pytest.mark.slow

@@ -260,6 +260,7 @@ def test_scheduled_checks_run_beside_learning_and_are_remembered(
     for index in range(100):
         engine.submit(arrival(index)).result(30)
     eventually(lambda: engine.status(with_hash=False).result(30).last_decision is not None, 60)
+    eventually(lambda: not engine.status(with_hash=False).result(30).check_running, 60)
     status = engine.status(with_hash=False).result(30)
     assert status.check_failures == 0
     assert status.last_decision is not None
