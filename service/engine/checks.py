@@ -70,15 +70,11 @@ class StructureChecks:
 
     def begin_if_due(self, model: Model) -> None:
         """Starts a check when the model's schedule wants one."""
-        if (
-            self.running
-            or self._inbox.closed
-            or model.event < self._not_before_event
-            or not model.structure_due()
-        ):
+        if self.running or self._inbox.closed or model.event < self._not_before_event:
             return
         try:
-            self.begin(model, Future())
+            if model.structure_due():
+                self.begin(model, Future())
         except NotReady as reason:
             self._postpone(model)
             _log.info("structure_check_postponed", reason=str(reason))

@@ -40,14 +40,20 @@ def arrival(index: int, *, label: bool = True) -> SampleArrived:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
+def failed() -> threading.Event:
+    """Set once a writer has died."""
+    return threading.Event()
+
+
+@pytest.fixture
+def make(tmp_path: Path, failed: threading.Event) -> Iterator[Callable[..., Engine]]:
     """Makes started engines on one folder; drains those that a test leaves running."""
     made: list[Engine] = []
 
     def make(**sections: Any) -> Engine:
         settings = Settings(**settings_values(tmp_path, ENCODER, **sections))
         spec: ModelSpec = settings.models[0]
-        engine = build_engine(spec, settings, Instruments(CollectorRegistry(), "0"), lambda: None)
+        engine = build_engine(spec, settings, Instruments(CollectorRegistry(), "0"), failed.set)
         engine.start()
         engine.submit(SessionOpened("day-1", ("unit-1", "unit-2"))).result(30)
         made.append(engine)
@@ -190,6 +196,56 @@ def test_a_disk_that_refuses_is_told_when_draining(
 
     monkeypatch.setattr("service.storage.checkpoints.write_durably", full)
     assert not engine.drain()
+
+
+def test_a_schedule_that_fails_is_counted_and_learning_goes_on(
+    make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+
+    def broken(_: Model) -> bool:
+        raise ZeroDivisionError("no schedule")
+
+    monkeypatch.setattr(Model, "structure_due", broken)
+    assert engine.submit(arrival(0)).result(30).learned
+    assert engine.submit(arrival(1)).result(30).learned
+    assert engine.status(with_hash=False).result(30).check_failures == 1
+
+
+def test_a_report_that_fails_is_counted_and_learning_goes_on(
+    make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+
+    def broken(_: Model) -> Any:
+        raise ZeroDivisionError("no filters")
+
+    monkeypatch.setattr(Model, "filters", broken)
+    assert engine.submit(arrival(0)).result(30).learned
+    with pytest.raises(ZeroDivisionError):
+        engine.report_now().result(30)
+    assert engine.submit(arrival(1)).result(30).learned
+
+
+def test_a_writer_that_dies_tells_everyone(
+    make: Callable[..., Engine], failed: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    pause = Pause()
+    engine.submit(pause)
+    pause.begun.wait(30)
+    waiting = engine.submit(arrival(0))
+
+    def broken(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("service.engine.reporter.Reporter.refresh_if_due", broken)
+    pause.released.set()
+    assert isinstance(waiting.exception(30), Unavailable)
+    with pytest.raises(Unavailable):
+        engine.submit(arrival(1))
+    assert not engine.drain()
+    assert failed.is_set()
 
 
 class BrokenCheck:
