@@ -85,6 +85,19 @@ def test_a_stop_under_load_keeps_every_acknowledged_sample(tmp_path: Path) -> No
             client.update("encoder", "day-1", answered[-1].sample_id, waveform(0), counts(0))
 
 
+@pytest.mark.slow
+def test_a_stop_does_not_wait_for_a_long_structure_check(tmp_path: Path) -> None:
+    endless = {**ENCODER, "structure": {**ENCODER["structure"], "restarts": 100_000}}
+    with server_process(tmp_path, settings_values(tmp_path, endless)) as server:
+        with Client(server.address) as client:
+            client.open_session("encoder", "day-1", ["unit-1", "unit-2"])
+            for index in range(45):
+                client.update("encoder", "day-1", f"s{index}", waveform(index), counts(index))
+            assert client.status().models["encoder"].structure_check_running
+        assert server.terminate() == 0
+    assert "structure_check_abandoned" in (tmp_path / "log.txt").read_text()
+
+
 def test_interrupt_ends_cleanly_too(tmp_path: Path) -> None:
     with server_process(tmp_path, settings_values(tmp_path, ENCODER)) as server:
         ready = tmp_path / "ready.json"
