@@ -1,6 +1,7 @@
 """`scatonline demo`: a recording streamed to a real service, and what came of it."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -26,7 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=_count,
         metavar="N",
-        help="stream the first N samples (default: what fits into three minutes on two cores)",
+        help="stream N samples, shared equally between the sessions (default: by recording)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help="end the stream after S seconds (default: 140, with --short 30)",
     )
     parser.add_argument(
         "--short", action="store_true", help="a few hundred samples, to see that it works"
@@ -50,7 +57,7 @@ def run(parsed: argparse.Namespace) -> int:
         )
         return 1
     try:
-        return run_demo(parsed.data, parsed.out, parsed.samples, short=parsed.short)
+        return run_demo(parsed.data, parsed.out, parsed.samples, parsed.seconds, short=parsed.short)
     except ServiceError as error:
         print(f"scatonline: {error}", file=sys.stderr)
         return 1
@@ -60,4 +67,11 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a time above 0")
     return value

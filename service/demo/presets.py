@@ -18,7 +18,8 @@ from scatonline.config import (
 from service.recordings import Recording
 
 LEARNED = "learned"
-BASELINES = ("fixed", "linear", "mean")
+LIMIT_S = 140.0
+SHORT_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,13 @@ class Preset:
     Attributes:
         models: "learned" and the baselines, in this order.
         samples: Length of the stream.
+        limit_s: Seconds after which the stream is ended, so that a demo stays short on a slow or
+            busy machine.
     """
 
     models: tuple[ModelSpec, ...]
     samples: int
+    limit_s: float
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,11 @@ def preset(recording: Recording, *, short: bool) -> Preset:
     no_waves = replace(choice.features, orders=(), raw_weight=1.0)
     linear = replace(fixed, name="linear", features=replace(no_waves, raw_grid=choice.raw_grid))
     mean = replace(fixed, name="mean", features=replace(no_waves, raw_grid=0))
-    length = choice.short_samples if short else choice.samples
-    return Preset((learned, fixed, linear, mean), min(length, len(recording)))
+    return Preset(
+        (learned, fixed, linear, mean),
+        choice.short_samples if short else choice.samples,
+        SHORT_LIMIT_S if short else LIMIT_S,
+    )
 
 
 def _scale(recording: Recording) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,14 +18,15 @@ from scatonline.config import ModelSpec
 from service.client import Client, ClientError, Move
 from service.demo.display import Display
 from service.demo.errors import DemoError
+from service.demo.excerpt import excerpt
 from service.demo.ledger import Ledger
 from service.demo.metrics import check_metrics
 from service.demo.pictures import save_filters, save_scores
 from service.demo.presets import LEARNED, preset
 from service.demo.process import ServiceProcess
-from service.demo.streaming import stream_recording
-from service.demo.summary import Result, Summary, print_summary, save_summary
-from service.recordings import Recording, load
+from service.demo.streaming import stream_samples
+from service.demo.summary import Ending, Result, Summary, print_summary, save_summary
+from service.recordings import RecordedSample, Recording, load
 
 REFRESH_S = 0.5
 HALT_S = 15.0
@@ -32,13 +34,35 @@ DEATH_S = 5.0
 INTERRUPTED = 130
 
 
-def run_demo(data: Path | None, out: Path, samples: int | None, *, short: bool) -> int:
+@dataclass(frozen=True)
+class Plan:
+    """What will be run.
+
+    Attributes:
+        recording: Where the samples come from.
+        samples: What is streamed, in order.
+        models: "learned" first.
+        limit_s: Seconds after which the stream is ended.
+        out: Folder for what is written.
+    """
+
+    recording: Recording
+    samples: Sequence[RecordedSample]
+    models: Sequence[ModelSpec]
+    limit_s: float
+    out: Path
+
+
+def run_demo(
+    data: Path | None, out: Path, samples: int | None, limit_s: float | None, *, short: bool
+) -> int:
     """Streams a recording to a service of its own and tells what came of it.
 
     Args:
         data: An .npz recording; None for the built-in one.
         out: Folder for what is written; made if missing.
         samples: Length of the stream; None for the preset's.
+        limit_s: Seconds after which the stream is ended; None for the preset's.
         short: A few hundred samples.
 
     Returns:
@@ -51,28 +75,35 @@ def run_demo(data: Path | None, out: Path, samples: int | None, *, short: bool) 
     console = Console(highlight=False)
     recording = load(data)
     chosen = preset(recording, short=short)
-    wanted = min(samples or chosen.samples, len(recording))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DemoError(f"cannot make the folder {out}: {error.strerror}") from error
-    _announce(console, recording, wanted)
+    plan = Plan(
+        recording,
+        excerpt(recording, samples or chosen.samples),
+        chosen.models,
+        limit_s or chosen.limit_s,
+        out,
+    )
+    _announce(console, plan)
     try:
         with _terminated_like_interrupted():
-            result = _experiment(console, recording, chosen.models, wanted, out)
-            _conclude(console, chosen.models[0], result, out)
+            result = _experiment(console, plan)
+            _conclude(console, plan, result)
     except KeyboardInterrupt:
         console.print("\nInterrupted; the service was stopped.")
         return INTERRUPTED
-    return INTERRUPTED if result.interrupted else 0
+    return INTERRUPTED if result.ending == "interrupted" else 0
 
 
-def _announce(console: Console, recording: Recording, wanted: int) -> None:
+def _announce(console: Console, plan: Plan) -> None:
+    recording = plan.recording
     sessions = ", ".join(session.id for session in recording.sessions)
     console.print(
         f"[bold]{recording.name}[/bold]: {recording.task}, {recording.channels} × "
         f"{'×'.join(str(n) for n in recording.shape)}, {recording.kind} readout, "
-        f"{wanted} of {len(recording)} samples; sessions: {sessions}",
+        f"{len(plan.samples)} of {len(recording)} samples; sessions: {sessions}",
         soft_wrap=True,
     )
     console.print(
@@ -112,52 +143,42 @@ def _settings(models: Sequence[ModelSpec], state: Path) -> dict[str, Any]:
     }
 
 
-def _experiment(
-    console: Console, recording: Recording, models: Sequence[ModelSpec], wanted: int, out: Path
-) -> Result:
+def _experiment(console: Console, plan: Plan) -> Result:
     """Starts the service, streams, asks for the outcome and stops the service.
 
     The state of a demo is of no use to a later one, so it goes with the scratch folder.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="scatonline-demo-") as scratch,
-        ServiceProcess(_settings(models, Path(scratch) / "state"), out, Path(scratch)) as process,
-    ):
-        with console.status("starting the service"):
-            process.wait_until_ready()
-        console.print(
-            f"service {process.pid} at {process.grpc_target}, {process.metrics_url}",
-            soft_wrap=True,
-        )
-        try:
-            with Client(process.grpc_target) as client:
-                return _observe(console, client, process, recording, models, wanted)
-        except ClientError as error:
-            process.ends_within(DEATH_S)
-            what = "the service refused" if process.alive else "the service died"
-            raise DemoError(f"{what}: {error}\n{process.last_words()}") from error
+    with tempfile.TemporaryDirectory(prefix="scatonline-demo-") as scratch:
+        settings = _settings(plan.models, Path(scratch) / "state")
+        with ServiceProcess(settings, plan.out, Path(scratch)) as process:
+            with console.status("starting the service"):
+                process.wait_until_ready()
+            console.print(
+                f"service {process.pid} at {process.grpc_target}, {process.metrics_url}",
+                soft_wrap=True,
+            )
+            try:
+                with Client(process.grpc_target) as client:
+                    return _observe(console, client, process, plan)
+            except ClientError as error:
+                process.ends_within(DEATH_S)
+                what = "the service refused" if process.alive else "the service died"
+                raise DemoError(f"{what}: {error}\n{process.last_words()}") from error
 
 
-def _observe(
-    console: Console,
-    client: Client,
-    process: ServiceProcess,
-    recording: Recording,
-    models: Sequence[ModelSpec],
-    wanted: int,
-) -> Result:
-    ledgers = {spec.name: Ledger() for spec in models}
+def _observe(console: Console, client: Client, process: ServiceProcess, plan: Plan) -> Result:
+    ledgers = {spec.name: Ledger() for spec in plan.models}
     for model in ledgers:
-        for session in recording.sessions:
+        for session in plan.recording.sessions:
             client.open_session(model, session.id, session.outputs)
     before = client.filters(LEARNED).filters
     began_s = time.monotonic()
-    interrupted = _stream(console, client, process, recording, ledgers, wanted)
+    ending = _stream(console, client, process, plan, ledgers)
     elapsed_s = time.monotonic() - began_s
     status = client.status([LEARNED]).models[LEARNED]
     return Result(
-        recording=recording,
-        wanted=wanted,
+        recording=plan.recording,
+        wanted=len(plan.samples),
         elapsed_s=elapsed_s,
         ledgers=ledgers,
         before=before,
@@ -165,7 +186,7 @@ def _observe(
         status=status,
         moves=_placed(status.moves, ledgers[LEARNED]),
         metrics=check_metrics(process.metrics_url, LEARNED),
-        interrupted=interrupted,
+        ending=ending,
     )
 
 
@@ -173,72 +194,75 @@ def _stream(
     console: Console,
     client: Client,
     process: ServiceProcess,
-    recording: Recording,
+    plan: Plan,
     ledgers: Mapping[str, Ledger],
-    wanted: int,
-) -> bool:
-    """Streams to all models at once; True if it was stopped by hand.
+) -> Ending:
+    """Streams to all models at once until the end, the time limit or Ctrl-C.
 
     Raises:
         ClientError: the service refused a request or is gone.
     """
     halt = threading.Event()
-    display = Display(console, recording.kind, wanted, ledgers)
     with (
         ThreadPoolExecutor(len(ledgers), thread_name_prefix="stream") as pool,
         Client(process.grpc_target) as connection,
+        Display(console, plan.recording.kind, len(plan.samples), ledgers) as display,
     ):
         streams = [
-            pool.submit(stream_recording, connection, model, recording, wanted, ledger, halt)
+            pool.submit(stream_samples, connection, model, plan.samples, ledger, halt)
             for model, ledger in ledgers.items()
         ]
         try:
-            with display:
-                _watch(client, display, ledgers[LEARNED], streams)
+            whole = _watch(client, display, ledgers[LEARNED], streams, plan.limit_s)
+            return "whole" if whole else "time"
         except KeyboardInterrupt:
             console.print("stopping …")
-            return True
+            return "interrupted"
         finally:
             halt.set()
             # One that is still waiting after this ends with its connection.
             wait(streams, HALT_S)
-    return False
 
 
 def _watch(
-    client: Client, display: Display, ledger: Ledger, streams: Sequence["Future[None]"]
-) -> None:
-    """Keeps the display current until all streams have ended.
+    client: Client,
+    display: Display,
+    ledger: Ledger,
+    streams: Sequence["Future[None]"],
+    limit_s: float,
+) -> bool:
+    """Keeps the display current until all streams have ended (True) or time is up (False).
 
     Raises:
         ClientError: one of them failed.
     """
+    deadline_s = time.monotonic() + limit_s
     told = 0
     running = set(streams)
-    while running:
+    while running and time.monotonic() < deadline_s:
         done, running = wait(running, REFRESH_S, FIRST_EXCEPTION)
         for stream in done:
-            error = stream.exception()
-            if error is not None:
-                raise error
+            stream.result()
         moves = client.status([LEARNED]).models[LEARNED].moves
         display.moved(_placed(moves[told:], ledger))
         told = len(moves)
         display.update()
+    return not running
 
 
 def _placed(moves: Sequence[Move], ledger: Ledger) -> list[tuple[Move, int]]:
     return [(move, ledger.sample_of(move.event)) for move in moves]
 
 
-def _conclude(console: Console, spec: ModelSpec, result: Result, out: Path) -> None:
+def _conclude(console: Console, plan: Plan, result: Result) -> None:
     """Writes the files and tells the result."""
+    filters, score, told = (plan.out / n for n in ("filters.png", "score.png", "summary.json"))
     with console.status("drawing"):
-        files = [out / "filters.png"]
-        save_filters(files[0], spec, result.before, result.after, result.recording.rate_hz)
-        if save_scores(out / "score.png", result.recording, result.ledgers, result.moves):
-            files.append(out / "score.png")
+        learned = plan.models[0]
+        save_filters(filters, learned, result.before, result.after, plan.recording.rate_hz)
+        scored = save_scores(score, plan.recording, result.ledgers, result.moves)
+        files = [filters, *([score] if scored else []), told]
+        files += [plan.out / name for name in ("settings.yaml", "service.log")]
         summary = Summary.of(result)
-        files += [out / name for name in ("summary.json", "settings.yaml", "service.log")]
-        save_summary(out / "summary.json", summary, files)
+        save_summary(told, summary, files)
     print_summary(console, summary, files)

@@ -2,27 +2,26 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
 
 from service.client import Client, Outcome, Stream
 from service.demo.ledger import Ledger
-from service.recordings import RecordedSample, Recording
+from service.recordings import RecordedSample
 
 IN_FLIGHT = 8
 PROBE_EVERY = 10
 
 
-def stream_recording(
+def stream_samples(
     client: Client,
     model: str,
-    recording: Recording,
-    samples: int,
+    samples: Sequence[RecordedSample],
     ledger: Ledger,
     halt: threading.Event,
 ) -> None:
-    """Streams the first samples of a recording to one model, several in flight.
+    """Streams samples to one model, several in flight.
 
     Every tenth sample goes alone: once all before it are answered it is predicted, and then
     learned, and each of the two is timed from request to reply.
@@ -30,8 +29,7 @@ def stream_recording(
     Args:
         client: An open connection.
         model: Name of the model; its sessions are open.
-        recording: What is streamed.
-        samples: How much of it.
+        samples: What is streamed, in order.
         ledger: Where predictions, targets and times are entered.
         halt: Ends the stream early when set; what was sent is still answered.
 
@@ -40,7 +38,7 @@ def stream_recording(
     """
     with client.stream(in_flight=IN_FLIGHT) as stream:
         answered: Future[Outcome] | None = None
-        for number, sample in enumerate(islice(recording, samples)):
+        for number, sample in enumerate(samples):
             if halt.is_set():
                 break
             if ledger.error is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,9 @@ from service.demo.metrics import MetricsCheck
 from service.demo.presets import LEARNED
 from service.demo.scores import TITLES, Comparison, SpanScores, compare, span_scores
 from service.recordings import Recording
+
+Ending = Literal["whole", "time", "interrupted"]
+_ENDINGS = {"whole": "", "time": ", then the time was up", "interrupted": ", stopped by hand"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Result:
         status: State of the learned model after the last sample.
         moves: Structure moves and the sample that each came after.
         metrics: The scrape at the end.
-        interrupted: The stream was stopped by hand.
+        ending: Why the stream ended: it was whole, the time was up, or Ctrl-C.
     """
 
     recording: Recording
@@ -48,7 +51,7 @@ class Result:
     status: ModelStatus
     moves: Sequence[tuple[Move, int]]
     metrics: MetricsCheck
-    interrupted: bool
+    ending: Ending
 
     @property
     def streamed(self) -> int:
@@ -111,7 +114,7 @@ def save_summary(path: Path, summary: Summary, files: Sequence[Path]) -> None:
             "notes": recording.notes,
         },
         "samples": {"wanted": result.wanted, "streamed": result.streamed},
-        "interrupted": result.interrupted,
+        "ending": result.ending,
         "elapsed_s": result.elapsed_s,
         "primary_score": summary.primary,
         "scores": [asdict(span) for span in summary.spans],
@@ -146,11 +149,11 @@ def save_summary(path: Path, summary: Summary, files: Sequence[Path]) -> None:
 def print_summary(console: Console, summary: Summary, files: Sequence[Path]) -> None:
     """Tells the result."""
     result = summary.result
-    stopped = f" of {result.wanted}, stopped by hand" if result.interrupted else ""
     rate = result.streamed / max(result.elapsed_s, 1e-3)
     console.print(
-        f"\n[bold]Streamed[/bold] {result.streamed} samples{stopped} to each of "
-        f"{len(result.ledgers)} models in {result.elapsed_s:.0f} s ({rate:.0f} a second)"
+        f"\n[bold]Streamed[/bold] {result.streamed} of {result.wanted} samples to the learned "
+        f"model in {result.elapsed_s:.0f} s ({rate:.0f} a second){_ENDINGS[result.ending]}",
+        soft_wrap=True,
     )
     if summary.spans:
         _print_scores(console, summary)
@@ -167,7 +170,10 @@ def print_summary(console: Console, summary: Summary, files: Sequence[Path]) -> 
 def _print_scores(console: Console, summary: Summary) -> None:
     """The primary score over each span, and every other score over all samples."""
     overall = summary.spans[0].models
-    table = _table(f"{TITLES[summary.primary]} of predictions made before learning")
+    console.print(
+        f"\n[bold]{TITLES[summary.primary].capitalize()}[/bold] of predictions made before learning"
+    )
+    table = Table("model", box=None)
     for span in summary.spans:
         table.add_column(f"{span.title} ({span.samples})", justify="right")
     for model in overall:
@@ -175,18 +181,13 @@ def _print_scores(console: Console, summary: Summary) -> None:
         table.add_row(model, *(f"{value:.3f}" for value in values))
     console.print(table)
     others = [name for name in overall[LEARNED] if name != summary.primary]
-    table = _table("other scores over all samples")
+    console.print("\n[bold]Other scores[/bold] over all samples")
+    table = Table("model", box=None)
     for name in others:
         table.add_column(TITLES[name], justify="right")
     for model, scores in overall.items():
         table.add_row(model, *(f"{scores[name]:.3f}" for name in others))
     console.print(table)
-
-
-def _table(title: str) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=None)
-    table.add_column("model")
-    return table
 
 
 def _print_verdict(console: Console, summary: Summary) -> None:

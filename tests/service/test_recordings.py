@@ -1,5 +1,6 @@
 """Every layout over the real files, the laws that a stream obeys, and the errors of misfits."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from service.recordings import RecordedSample, Recording, RecordingError, TraceC
 from service.recordings.presentation import presentation_order
 from service.recordings.trace import Trace, decimate_causal, trace_samples
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+Find = Callable[[str], Path]
 
 FILES = {
     "v4_we_days1to3": ("movie", "encoding", "gaussian", 1, (64, 64), 3600),
@@ -26,13 +27,6 @@ FILES = {
 }
 
 
-def data_file(name: str) -> Path:
-    path = DATA / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not beside this checkout (expected in ../shared/data)")
-    return path
-
-
 def save(folder: Path, **arrays: Any) -> Path:
     path = folder / "recording.npz"
     np.savez(path, **arrays)
@@ -41,7 +35,10 @@ def save(folder: Path, **arrays: Any) -> Path:
 
 @pytest.fixture(scope="module", params=[None, *FILES])
 def recording(request: pytest.FixtureRequest) -> Recording:
-    return load(None if request.param is None else data_file(request.param))
+    if request.param is None:
+        return load()
+    find: Find = request.getfixturevalue("shared_recording")
+    return load(find(f"{request.param}.npz"))
 
 
 def check_sample(recording: Recording, sample: RecordedSample) -> None:
@@ -83,16 +80,16 @@ def test_stream_repeats_itself(recording: Recording) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_layout_of_real_file(name: str) -> None:
+def test_layout_of_real_file(name: str, shared_recording: Find) -> None:
     layout, task, kind, channels, shape, count = FILES[name]
-    found = load(data_file(name))
+    found = load(shared_recording(f"{name}.npz"))
     assert (found.layout, found.task, found.kind) == (layout, task, kind)
     assert (found.channels, found.shape, len(found)) == (channels, shape, count)
 
 
 class TestMovie:
-    def test_v4_days_have_neurons_of_their_own(self) -> None:
-        found = load(data_file("v4_we_days1to3"))
+    def test_v4_days_have_neurons_of_their_own(self, shared_recording: Find) -> None:
+        found = load(shared_recording("v4_we_days1to3.npz"))
         assert [(s.id, len(s.outputs)) for s in found.sessions] == [
             ("190923", 33),
             ("190925", 36),
@@ -102,8 +99,8 @@ class TestMovie:
         assert len(set(names)) == 100
         assert names[0] == "190923/u00"
 
-    def test_v4_frames_travel_as_bytes(self) -> None:
-        path = data_file("v4_we_days1to3")
+    def test_v4_frames_travel_as_bytes(self, shared_recording: Find) -> None:
+        path = shared_recording("v4_we_days1to3.npz")
         found = load(path)
         with np.load(path) as arrays:
             frames, responses = arrays["frames"], arrays["responses"]
@@ -229,9 +226,9 @@ class TestWindows:
             numbers.append(numbers[-1] + (not equal))
         return numbers
 
-    def test_labels_wait_for_the_end_of_their_block(self) -> None:
+    def test_labels_wait_for_the_end_of_their_block(self, shared_recording: Find) -> None:
         """Every label arrives exactly once, with the last window of its block, not before."""
-        path = data_file("flexemg_s1")
+        path = shared_recording("flexemg_s1.npz")
         found = load(path)
         with np.load(path) as arrays:
             stored = {name: arrays[name] for name in ("session", "trial", "labels")}
@@ -250,8 +247,8 @@ class TestWindows:
         assert len(arrived) == 1800
         assert len(last) == 200
 
-    def test_emg_has_a_scale_for_each_channel(self) -> None:
-        path = data_file("flexemg_s1")
+    def test_emg_has_a_scale_for_each_channel(self, shared_recording: Find) -> None:
+        path = shared_recording("flexemg_s1.npz")
         found = load(path)
         with np.load(path) as arrays:
             np.testing.assert_allclose(found.input_scale, arrays["scale"][:, 0])
@@ -260,15 +257,17 @@ class TestWindows:
         assert found.sessions[0].outputs == ("class 1", "class 2", "class 3", "class 4")
         assert len({session.outputs for session in found.sessions}) == 1
 
-    def test_labels_without_trials_are_immediate_and_shuffled_if_sorted(self) -> None:
-        found = load(data_file("ucr_basicmotions"))
+    def test_labels_without_trials_are_immediate_and_shuffled_if_sorted(
+        self, shared_recording: Find
+    ) -> None:
+        found = load(shared_recording("ucr_basicmotions.npz"))
         assert all(sample.target is not None and not sample.labels for sample in found)
         assert any("random order, seed 0" in note for note in found.notes)
 
 
 class TestImages:
-    def test_mnist_keeps_its_order(self) -> None:
-        path = data_file("mnist_5k")
+    def test_mnist_keeps_its_order(self, shared_recording: Find) -> None:
+        path = shared_recording("mnist_5k.npz")
         found = load(path)
         with np.load(path) as arrays:
             labels = arrays["labels"]
@@ -276,8 +275,8 @@ class TestImages:
         np.testing.assert_array_equal(targets, labels)
         assert found.notes == ()
 
-    def test_sorted_classes_are_shuffled_and_it_is_said(self) -> None:
-        found = load(data_file("kth_tips_480"))
+    def test_sorted_classes_are_shuffled_and_it_is_said(self, shared_recording: Find) -> None:
+        found = load(shared_recording("kth_tips_480.npz"))
         assert "sorted by class" in found.notes[0]
         targets = [int(s.target.argmax()) for s in found if s.target is not None]
         assert np.count_nonzero(np.diff(targets)) > 450
