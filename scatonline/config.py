@@ -173,7 +173,7 @@ class StructureSpec:
         window: Recent labelled samples that a check looks at.
         check_every: Learned samples between scheduled checks.
         restarts: Block-bootstrap refits before a removal.
-        epsilon: Largest loss of held-out explained variance that a removal may cost.
+        epsilon: Largest share of the held-out explained variance that a removal may cost.
         alpha: Error probability spent over all checks together.
         agreement: Share of restarts that must find the filter harmless.
         min_effective: Effective held-out samples below which nothing is removed.

@@ -165,7 +165,7 @@ class Standardiser:
         """From ``(samples, width)`` columns; a constant column gets scale 0 and is thus ignored."""
         columns = columns.double()
         mean = columns.mean(0)
-        spread = columns.std(0, correction=0)
+        spread = (columns - mean).square().mean(0).sqrt()
         constant = spread <= 1e-6 * mean.abs() + 1e-12
         return cls(mean, torch.where(constant, 0.0, weight / spread.clamp_min(1e-300)))
 

@@ -20,7 +20,7 @@ from scatonline.config import ModelSpec
 from scatonline.drift import FilterReport, bank_drift, parameters
 from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
 from scatonline.learner import Learner
-from scatonline.reader import Reader, frozen, prepare, unknown_session
+from scatonline.reader import Reader, prepare, unknown_session
 from scatonline.readout import RecursiveReadout
 from scatonline.sample import Outcome, Prediction, Sample, check_input, check_target
 from scatonline.scores import ScoreReport, combine
@@ -196,7 +196,9 @@ class Model:
             filters=learner.filters,
             low_pass=learner.low_pass,
             standardiser=learner.standardiser,
-            weights=frozen({n: s.readout.weights for n, s in self._sessions.items()}),
+            readouts={
+                n: (s.readout.weights, s.readout.peak) for n, s in self._sessions.items()
+            },
         )
 
     def structure_ready(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ class Reader:
     Attributes:
         spec: The model's specification.
         event: Its version.
-        weights: Readout weights by session, intercept first.
+        readouts: Weights (intercept first) and largest targets, by session.
     """
 
     spec: ModelSpec
@@ -42,7 +41,7 @@ class Reader:
     filters: Filters
     low_pass: list[list[Tensor]]
     standardiser: Standardiser
-    weights: Mapping[str, Tensor]
+    readouts: Mapping[str, tuple[Tensor, Tensor]]
 
     def predict(self, session: str, x: NDArray[np.generic]) -> Prediction:
         """Prediction for one input.
@@ -56,20 +55,16 @@ class Reader:
             ShapeError: wrong shape or type.
             NumericalError: NaN or infinite entries.
         """
-        if session not in self.weights:
-            raise unknown_session(session, self.weights)
+        if session not in self.readouts:
+            raise unknown_session(session, self.readouts)
         check_input(self.spec, x)
         with torch.no_grad():
             scaled = prepare(self.spec, x, self.device)
             columns = self.layout.columns(scaled[None], self.filters, self.low_pass)[0]
             link = LINKS[self.spec.readout.kind]
-            values = predict(link, self.weights[session], self.standardiser(columns))
+            weights, peak = self.readouts[session]
+            values = predict(link, weights, peak, self.standardiser(columns))
         return Prediction(values.float().cpu().numpy(), self.event)
-
-
-def frozen(weights: dict[str, Tensor]) -> Mapping[str, Tensor]:
-    """A view that its holder cannot change."""
-    return MappingProxyType(weights)
 
 
 def unknown_session(session: str, known: Mapping[str, object]) -> UnknownName:

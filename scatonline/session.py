@@ -65,7 +65,7 @@ class Session:
         weights = self.readout.weights.clone()
         weights[:, here] = earlier.readout.weights[:, there]
         self.readout.weights = weights
-        for name in ("total", "seen"):
+        for name in ("total", "seen", "peak"):
             values = getattr(self.readout, name).clone()
             values[here] = getattr(earlier.readout, name)[there]
             setattr(self.readout, name, values)

@@ -117,6 +117,7 @@ def session_state(session: Session) -> tuple[Tensors, Meta]:
         "weights": session.readout.weights,
         "total": session.readout.total,
         "seen": session.readout.seen,
+        "peak": session.readout.peak,
         "window.inputs": session.window.inputs,
         "window.targets": session.window.targets,
     }
@@ -139,7 +140,8 @@ def restore_session(spec: ModelSpec, tensors: Tensors, meta: Meta, device: str) 
     session = Session.opened(spec, meta["name"], meta["outputs"], width, device)
     readout, window = session.readout, session.window
     readout.precision, readout.weights = tensors["precision"], tensors["weights"]
-    readout.total, readout.seen, readout.turn = tensors["total"], tensors["seen"], meta["turn"]
+    readout.total, readout.seen, readout.peak = (tensors[k] for k in ("total", "seen", "peak"))
+    readout.turn = meta["turn"]
     window.inputs, window.targets = tensors["window.inputs"], tensors["window.targets"]
     window.written = meta["written"]
     arrays = {k: tensors[f"score.{k}"].cpu().numpy() for k in session.score.arrays()}

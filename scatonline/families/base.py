@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class ParameterSpec:
     angle: bool = False
 
 
+@runtime_checkable
 class Family(Protocol):
     """Parametric wavelets on one grid.
 

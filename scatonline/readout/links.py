@@ -2,6 +2,9 @@
 
 Generalised linear models with canonical links (McCullagh & Nelder 1989): the gradient of the loss in
 η is always mean − target. A missing target (NaN) has residual 0 and loss NaN.
+
+Steps are *implicit* (Kulis & Bartlett 2010): a step moves η by q·(target − m), where m is the mean
+*after* the step, so it cannot overshoot however steep the link is. ``settled`` solves for that m.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from torch import Tensor
 # Rates beyond e^±_RATE_LIMIT per bin mean a runaway predictor, not a cell.
 _RATE_LIMIT = 8.0
 _RATE_FLOOR = 1e-6
+_NEWTON_STEPS = 6
+_SOFTMAX_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Link:
     Attributes:
         mean: η → prediction.
         curvature: prediction → d mean / dη.
+        settled: (η, target, q) → the mean m that solves link(m) = η + q·(target − m); q ≥ 0.
         loss: (prediction, target) → loss of each output: squared error, Poisson deviance or log
             loss, NaN where the target is missing.
         anchored: The curvature scales with the target's own mean, by which steps are divided.
@@ -30,6 +36,7 @@ class Link:
 
     mean: Callable[[Tensor], Tensor]
     curvature: Callable[[Tensor], Tensor]
+    settled: Callable[[Tensor, Tensor, Tensor], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
     anchored: bool = False
     classes: bool = False
@@ -44,21 +51,44 @@ def _poisson_deviance(rate: Tensor, count: Tensor) -> Tensor:
     return 2 * (torch.xlogy(count, count / rate) - (count - rate))
 
 
+def _poisson_settled(eta: Tensor, count: Tensor, q: Tensor) -> Tensor:
+    """Newton on u + q·e^u = η + q·count, convex and rising in u = log m; few steps suffice."""
+    goal = eta + q * count
+    # Both are upper ends for the root, from which Newton falls towards it without crossing.
+    u = torch.minimum(goal, torch.log(goal.clamp_min(1.0) / q.clamp_min(1e-12)).clamp_min(eta))
+    for _ in range(_NEWTON_STEPS):
+        mean = u.exp()
+        u = u - (u + q * mean - goal) / (1 + q * mean)
+    return u.clamp(-_RATE_LIMIT, _RATE_LIMIT).exp()
+
+
+def _softmax_settled(eta: Tensor, choice: Tensor, q: Tensor) -> Tensor:
+    """Majorisation: the curvature of a softmax is at most ½ (Böhning 1992)."""
+    step = torch.zeros_like(eta)
+    for _ in range(_SOFTMAX_STEPS):
+        residual = choice - torch.softmax(eta + q * step, -1)
+        step = step + (residual - step) / (1 + q / 2)
+    return choice - step
+
+
 LINKS: dict[str, Link] = {
     "gaussian": Link(
         mean=lambda eta: eta,
         curvature=torch.ones_like,
+        settled=lambda eta, y, q: (eta + q * y) / (1 + q),
         loss=lambda p, y: (y - p).square(),
     ),
     "poisson": Link(
         mean=lambda eta: eta.clamp(-_RATE_LIMIT, _RATE_LIMIT).exp(),
         curvature=lambda p: p,
+        settled=_poisson_settled,
         loss=_poisson_deviance,
         anchored=True,
     ),
     "softmax": Link(
         mean=lambda eta: torch.softmax(eta, -1),
         curvature=lambda p: p * (1 - p),
+        settled=_softmax_settled,
         loss=lambda p, y: -y * torch.log(p.clamp_min(1e-12)),
         classes=True,
     ),

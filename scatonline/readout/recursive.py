@@ -3,10 +3,10 @@
 Every output k is a generalised linear model on the same columns z. One step is a gradient step on
 its loss, preconditioned by the inverse P of the accumulated curvature, which all outputs share:
 
-    P⁻¹ ← γP⁻¹ + h zzᵀ,   w_k ← w_k + P z (y_k − μ_k)/c_k
+    w_k ← w_k + γ⁻¹P z (y_k − m_k)/c_k,   P⁻¹ ← γP⁻¹ + h zzᵀ
 
-with h the mean over outputs of curvature/c_k and c_k the running mean of a count (1 otherwise). For
-a Gaussian readout without missing targets and γ = 1 this *is* ridge regression on all samples so far
+with m_k the mean after the step (it is implicit, see :mod:`scatonline.readout.links`), h the mean
+over outputs of curvature/c_k, and c_k the running mean of a count (1 otherwise). For a Gaussian readout without missing targets and γ = 1 this *is* ridge regression on all samples so far
 (Haykin, "Adaptive filter theory", ch. 10); for one Poisson cell it is online Fisher scoring. A
 missing target leaves its output's weights alone, though P still counts the sample.
 
@@ -40,6 +40,7 @@ class RecursiveReadout:
             that a reader may keep it.
         total: ``(outputs,)`` sum of observed targets.
         seen: ``(outputs,)`` number of observed targets.
+        peak: ``(outputs,)`` largest target observed.
         turn: Next coordinate to be reminded of its prior.
     """
 
@@ -48,6 +49,7 @@ class RecursiveReadout:
     weights: Tensor
     total: Tensor
     seen: Tensor
+    peak: Tensor
     turn: int = 0
 
     @classmethod
@@ -56,7 +58,7 @@ class RecursiveReadout:
         zeros = torch.zeros(outputs, dtype=torch.float64, device=device)
         precision = torch.diag(1 / _prior(spec, width, device))
         weights = torch.zeros(width + 1, outputs, dtype=torch.float64, device=device)
-        return cls(spec, precision, weights, zeros, zeros.clone())
+        return cls(spec, precision, weights, zeros, zeros.clone(), zeros.clone())
 
     @property
     def link(self) -> Link:
@@ -65,7 +67,7 @@ class RecursiveReadout:
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return predict(self.link, self.weights, z)
+        return predict(self.link, self.weights, self.peak, z)
 
     def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
         """dLoss/dz of the mean loss over observed outputs, weights held fixed: ``(width,)``.
@@ -86,11 +88,16 @@ class RecursiveReadout:
         """
         self.total = self.total + torch.nan_to_num(target, nan=0.0)
         self.seen = self.seen + (~torch.isnan(target))
+        self.peak = torch.fmax(self.peak, target)
         anchor = self._anchor()
-        prediction = self.predict(z)
-        curvature = (self.link.curvature(prediction) / anchor).mean().clamp(*_CURVATURE)
-        residual = self.link.residual(prediction, target) / anchor
-        self._absorb(torch.cat((z.new_ones(1), z)), residual, curvature, self.spec.forgetting)
+        one_z = torch.cat((z.new_ones(1), z))
+        direction = self.precision @ one_z / self.spec.forgetting
+        reach = one_z @ direction
+        settled = self.link.settled(one_z @ self.weights, target, reach / anchor)
+        residual = self.link.residual(settled, target) / anchor
+        self.weights = self.weights + torch.outer(direction, residual)
+        curvature = (self.link.curvature(settled) / anchor).nanmean().clamp(*_CURVATURE)
+        self._tighten(direction, reach, curvature)
         if self.spec.forgetting < 1:
             self._remember_prior()
 
@@ -114,7 +121,7 @@ class RecursiveReadout:
         )
         fresh.precision[place[:, None], place[None, :]] = precision
         fresh.weights[place] = weights
-        fresh.total, fresh.seen = self.total, self.seen
+        fresh.total, fresh.seen, fresh.peak = self.total, self.seen, self.peak
         return fresh
 
     def _anchor(self) -> Tensor:
@@ -123,13 +130,11 @@ class RecursiveReadout:
         # One virtual observation of 1 keeps the first samples' steps finite.
         return ((self.total + 1) / (self.seen + 1)).clamp_min(_COUNT_FLOOR)
 
-    def _absorb(self, z: Tensor, residual: Tensor, curvature: Tensor, keep: float) -> None:
-        direction = self.precision @ z
-        gain = direction / (keep + curvature * (z @ direction))
-        self.weights = self.weights + torch.outer(gain, residual)
-        self.precision.addr_(-curvature * gain, direction)
-        if keep < 1:
-            self.precision.div_(keep)
+    def _tighten(self, direction: Tensor, reach: Tensor, curvature: Tensor) -> None:
+        """P⁻¹ ← γP⁻¹ + h zzᵀ, given P z/γ and zᵀP z/γ."""
+        if self.spec.forgetting < 1:
+            self.precision.div_(self.spec.forgetting)
+        self.precision.addr_(-curvature / (1 + curvature * reach) * direction, direction)
 
     def _remember_prior(self) -> None:
         """Adds (1 − γ)·prior, a whole round of it at one coordinate at a time."""
@@ -143,9 +148,14 @@ class RecursiveReadout:
         self.turn = (self.turn + 1) % size
 
 
-def predict(link: Link, weights: Tensor, z: Tensor) -> Tensor:
-    """Predictions of ``weights`` with the intercept first."""
-    return link.mean(weights[0] + z @ weights[1:])
+def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
+    """Predictions of ``weights`` with the intercept first.
+
+    A rate is never given as more than twice the largest count seen (and one): the exponential of a
+    linear predictor knows no ceiling, a cell does.
+    """
+    mean = link.mean(weights[0] + z @ weights[1:])
+    return torch.minimum(mean, 2 * peak + 1) if link.anchored else mean
 
 
 def without(precision: Tensor, weights: Tensor, kept: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:

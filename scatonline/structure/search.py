@@ -25,6 +25,8 @@ from scatonline.structure.window import Evidence
 
 # Inputs transformed together when a window's columns are computed anew.
 _CHUNK = 32
+# Below this explained variance a model knows too little for shares of it to mean anything.
+_LEAST_EXPLAINED = 0.05
 
 
 @dataclass
@@ -43,6 +45,7 @@ class StructureCheck:
         recent_drops: Not to be added again yet.
         base_event: Structure version of the copy.
         seed: Of the restarts and of the choice of candidates.
+        epsilon: Explained variance that a removal may cost, set by :meth:`run`.
     """
 
     spec: ModelSpec
@@ -56,6 +59,7 @@ class StructureCheck:
     recent_drops: tuple[RecentDrop, ...]
     base_event: int
     seed: int
+    epsilon: float = 0.0
 
     def run(self) -> StructureDecision:
         """Computes every CAR and decides."""
@@ -65,6 +69,9 @@ class StructureCheck:
         limits = self.spec.structure
         refits = evidence.refits(x, self.spec.readout.ridge, limits.restarts, self.seed)
         baseline = evidence.baseline(refits, x)
+        # What a removal may cost is a share of what the model explains: in single trials even a
+        # perfect model explains little, and an absolute ε would give half of that away.
+        self.epsilon = limits.epsilon * max(baseline, _LEAST_EXPLAINED)
         state = _Remaining(x, refits, self._groups(layout))
         first: tuple[GroupCar, ...] = ()
         moves: list[Move] = []
@@ -118,14 +125,14 @@ class StructureCheck:
         cars = []
         for filter_id, (loss, *accuracy) in zip(state.groups, table, strict=True):
             name = names[filter_id]
-            harmless = sum(d <= limits.epsilon for d in loss.by_restart) / len(loss.by_restart)
+            harmless = sum(d <= self.epsilon for d in loss.by_restart) / len(loss.by_restart)
             accuracy_loss = accuracy[0].mean if accuracy else None
             removable = (
                 not self.cooling
-                and loss.bound(z) <= limits.epsilon
+                and loss.bound(z) <= self.epsilon
                 and harmless >= limits.agreement
                 and loss.n_eff >= limits.min_effective
-                and (accuracy_loss is None or accuracy_loss <= limits.epsilon)
+                and (accuracy_loss is None or accuracy_loss <= self.epsilon)
                 and counts[name.layer, name.scale] > limits.min_filters
             )
             cars.append(
@@ -150,14 +157,14 @@ class StructureCheck:
         limits = self.spec.structure
         reason = (
             f"drop {chosen.filter_id}: CAR {chosen.car:+.4f} ± {chosen.se:.4f}, upper bound "
-            f"{chosen.upper:.4f} ≤ ε {limits.epsilon:g}, {chosen.agreement:.0%} of "
+            f"{chosen.upper:.4f} ≤ ε {self.epsilon:.4f}, {chosen.agreement:.0%} of "
             f"{limits.restarts} restarts agree, {n_eff:.0f} effective samples"
         )
         numbers = {
             "car": chosen.car,
             "se": chosen.se,
             "upper": chosen.upper,
-            "epsilon": limits.epsilon,
+            "epsilon": self.epsilon,
             "agreement": chosen.agreement,
             "restarts": float(limits.restarts),
             "n_eff": n_eff,
@@ -242,11 +249,11 @@ class StructureCheck:
         ]
         gain = Difference.of(torch.stack(gains))
         lower = gain.bound(-quantile(limits, self.look, tried))
-        if lower <= 2 * limits.epsilon or gain.n_eff < limits.min_effective:
+        if lower <= 2 * self.epsilon or gain.n_eff < limits.min_effective:
             return None
         reason = (
             f"add {filter_id}, {why}: held-out gain {gain.mean:+.4f} ± {gain.se:.4f}, lower bound "
-            f"{lower:.4f} > 2ε {2 * limits.epsilon:g}, {gain.n_eff:.0f} effective samples"
+            f"{lower:.4f} > 2ε {2 * self.epsilon:.4f}, {gain.n_eff:.0f} effective samples"
         )
         numbers = {"gain": gain.mean, "se": gain.se, "lower": lower, "n_eff": gain.n_eff}
         blank = Move("add", filter_id, layer, scale, reason, numbers, values=values)
@@ -265,7 +272,7 @@ class StructureCheck:
         lowest = min(cars, key=lambda c: c.upper)
         return (
             f"no move: lowest upper bound on a CAR is {lowest.upper:.4f} ({lowest.filter_id}), "
-            f"ε is {limits.epsilon:g}; no candidate gained more than 2ε with confidence"
+            f"ε is {self.epsilon:.4f}; no candidate gained more than 2ε with confidence"
         )
 
 
