@@ -75,29 +75,9 @@ class Morlet2D:
         Evaluated in space, where a fine filter is short, as env·(cos + sin): the spectrum of a
         Hermitian ψ is the Hartley transform of that real signal.
         """
-        theta, xi, sigma, slant = values.unbind(1)
-        cos, sin = torch.cos(theta), torch.sin(theta)
-        images = self._images(scale)
-        x, y = (self._positions(n, images, values.device) for n in self.grid)
-        q = slant.square()
-        width = 1 / (2 * sigma.square())
-        xx, yy = (cos**2 + q * sin**2) * width, (sin**2 + q * cos**2) * width
-        xy = 2 * cos * sin * (1 - q) * width
-        exponent = (
-            (xx[:, None] * x.square())[:, :, None]
-            + (yy[:, None] * y.square())[:, None, :]
-            + (xy[:, None] * x)[:, :, None] * y
-        )
-        envelope = torch.exp(-exponent)
-        px, py = (xi * cos)[:, None] * x, (xi * sin)[:, None] * y
-        wave_x = torch.stack((torch.cos(px), torch.sin(px)), 2)
-        wave_y = torch.stack((torch.cos(py) + torch.sin(py), torch.cos(py) - torch.sin(py)), 1)
-        carrier = self._periodise(envelope * (wave_x @ wave_y), images)
-        envelope = self._periodise(envelope, images)
-        kappa = carrier.sum((1, 2)) / envelope.sum((1, 2))
-        psi = carrier - kappa[:, None, None] * envelope
-        scaled = psi * (slant / (2 * _KYMATIO_PI * sigma.square()))[:, None, None]
-        spectrum = torch.fft.fft2(scaled)
+        envelope, carrier = self._periods(values, self._images(scale))
+        kappa = carrier.sum((1, 2), keepdim=True) / envelope.sum((1, 2), keepdim=True)
+        spectrum = torch.fft.fft2(carrier - kappa * envelope)
         return spectrum.real - spectrum.imag
 
     def low_pass(self) -> list[Tensor]:
@@ -128,17 +108,34 @@ class Morlet2D:
         longest = 0.8 * 2**scale * max(self.spec.L / 4, 1.0)
         return max(0, math.ceil(min(_REACH * longest / min(self.grid) - 0.5, 2)))
 
-    def _positions(self, n: int, images: int, device: torch.device) -> Tensor:
-        start = -(n // 2) - images * n
-        steps = torch.arange(n * (2 * images + 1), dtype=torch.float64, device=device)
-        return steps + start
+    def _periods(self, values: Tensor, images: int) -> tuple[Tensor, Tensor]:
+        """Envelope and envelope·(cos + sin), summed over periods of the grid."""
+        shifts = range(-images, images + 1)
+        pieces = [self._period(values, i, k) for i in shifts for k in shifts]
+        envelopes, carriers = zip(*pieces, strict=True)
+        return sum(envelopes[1:], envelopes[0]), sum(carriers[1:], carriers[0])
 
-    def _periodise(self, x: Tensor, images: int) -> Tensor:
-        m, n = self.grid
-        periods = range(2 * images + 1)
-        rows = sum(x[:, i * m : (i + 1) * m] for i in periods)
-        summed = sum(rows[:, :, i * n : (i + 1) * n] for i in periods)
-        return torch.roll(summed, (-(m // 2), -(n // 2)), (1, 2))
+    def _period(self, values: Tensor, row: int, column: int) -> tuple[Tensor, Tensor]:
+        """Both on the grid moved by ``(row, column)`` periods, sample 0 first as in an FFT."""
+        theta, xi, sigma, slant = values.unbind(1)
+        cos, sin = torch.cos(theta), torch.sin(theta)
+        x, y = (
+            torch.fft.fftfreq(n, 1 / n, dtype=torch.float64, device=values.device) + n * shift
+            for n, shift in zip(self.grid, (row, column), strict=True)
+        )
+        q = slant.square()
+        width = 1 / (2 * sigma.square())
+        xx, yy = (cos**2 + q * sin**2) * width, (sin**2 + q * cos**2) * width
+        xy = 2 * cos * sin * (1 - q) * width
+        level = torch.log(slant * width / _KYMATIO_PI)
+        rows = level[:, None] - xx[:, None] * x.square()
+        columns = yy[:, None] * y.square()
+        cross = (xy[:, None] * x)[:, :, None] * y
+        envelope = torch.exp(rows[:, :, None] - columns[:, None, :] - cross)
+        px, py = (xi * cos)[:, None] * x, (xi * sin)[:, None] * y
+        wave_x = torch.stack((torch.cos(px), torch.sin(px)), 2)
+        wave_y = torch.stack((torch.cos(py) + torch.sin(py), torch.cos(py) - torch.sin(py)), 1)
+        return envelope, envelope * (wave_x @ wave_y)
 
 
 class Morlet1D:
