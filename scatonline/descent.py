@@ -1,8 +1,8 @@
 """Gradient steps on θ that cannot jump.
 
-SGD with momentum, or Adam (Kingma & Ba 2015), in the unconstrained coordinates of a bank; then each
-parameter's step is cut to a cap in its natural unit: radians for angles, log-ratio for the rest. One
-state row a filter, so that filters may come and go.
+SGD with momentum, or Adam (Kingma & Ba 2015), in the unconstrained coordinates of a bank; then
+each parameter's step is cut to a cap in its natural unit: radians for angles, log-ratio for the
+rest. One state row a filter, so that filters may come and go.
 """
 
 from collections.abc import Mapping

@@ -87,12 +87,12 @@ class ChangeDetector:
 
     def __init__(self, delta: float = 0.002) -> None:
         """Takes the false-alarm probability ``delta`` of one look."""
-        self._adwin = ADWIN(delta=delta)
+        self._adwin = ADWIN(delta=delta)  # type: ignore[no-untyped-call]
         self.changes = 0
 
     def update(self, loss: float) -> bool:
         """Takes one loss; True when a change was found just now."""
-        self._adwin.update(loss)
+        self._adwin.update(loss)  # type: ignore[no-untyped-call]
         found = bool(self._adwin.drift_detected)
         self.changes += found
         return found

@@ -37,6 +37,7 @@ class FilterBank(nn.Module):
     """
 
     theta: nn.Parameter
+    angle: Tensor
     lower: Tensor
     upper: Tensor
     initial: Tensor

@@ -42,7 +42,7 @@ def padded_length(n: int, J: int, dimensions: int, padding: Padding) -> int:
     Raises:
         ConfigError: reflection would need more samples than the axis has.
     """
-    step = 2**J
+    step = 1 << J
     if padding == "periodic" and n % step == 0:
         return n
     if dimensions == 2:
@@ -122,6 +122,8 @@ def fold_filters(spectra: Tensor, factor: int, dimensions: int) -> Tensor:
 
     Args:
         spectra: ``(filters, *grid)``.
+        factor: Sub-sampling along each axis.
+        dimensions: Number of grid axes, 1 or 2.
 
     Returns:
         ``(frequencies, filters, factor**dimensions)``, divided by the number of aliases so that the
@@ -129,7 +131,8 @@ def fold_filters(spectra: Tensor, factor: int, dimensions: int) -> Tensor:
     """
     channels_last = spectra.movedim(0, -1).contiguous()
     folded = fold(channels_last, factor, dimensions).transpose(1, 2)
-    return (folded / factor**dimensions).contiguous()
+    aliases = folded.shape[-1]
+    return (folded / aliases).contiguous()
 
 
 def low_pass_matrix(phi: Tensor, level: int, stride: int, first: int, count: int) -> Tensor:
@@ -145,7 +148,7 @@ def low_pass_matrix(phi: Tensor, level: int, stride: int, first: int, count: int
     Returns:
         ``(count, n >> level)``.
     """
-    kernel = torch.fft.ifft(crop(phi, level, (0,))).real
+    kernel: Tensor = torch.fft.ifft(crop(phi, level, (0,))).real
     n = kernel.shape[0]
     outputs = stride * (first + torch.arange(count, device=phi.device))
     lags = (outputs[:, None] - torch.arange(n, device=phi.device)[None, :]) % n

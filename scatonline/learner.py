@@ -1,8 +1,9 @@
 """One step of learning: columns of an input, and what a labelled sample teaches readout and θ.
 
 Two time scales. The readout takes a second-order step at every sample. θ takes a first-order step
-every few samples: gradients are collected on the filters ψ̂ themselves, which costs one backward pass
-through the cascade a sample, and go on to θ once a step, so that filters are built once a step.
+every few samples: gradients are collected on the filters ψ̂ themselves, which costs one backward
+pass through the cascade a sample, and go on to θ once a step, so that filters are built once a
+step.
 """
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 from scatonline.cascade import Filters
 from scatonline.config import ModelSpec
 from scatonline.descent import Descent
-from scatonline.filterbank import FilterBank
 from scatonline.features import Layout, Standardiser
+from scatonline.filterbank import FilterBank
 from scatonline.scattering import Scattering
 from scatonline.session import Session
 from scatonline.structure import Move
@@ -52,7 +53,7 @@ class Learner:
         return [self.scattering.bank(m + 1) for m in range(len(self.scattering.banks))]
 
     def columns(self, x: Tensor, session: Session) -> Tensor:
-        """Raw columns of one input ``(channels, *shape)``: ``(width,)``, with a graph if θ learns."""
+        """Raw columns of one input ``(channels, *shape)``: ``(width,)``, with graph if θ learns."""
         warm = session.learned >= self.spec.learning.warmup and self.calibrated
         with torch.set_grad_enabled(self.learns_theta and warm):
             return self.layout.columns(x[None], self.filters, self.low_pass)[0]
@@ -68,7 +69,8 @@ class Learner:
         z = self.standardiser(columns.detach())
         if columns.requires_grad:
             error = session.readout.gradient(session.readout.predict(z), target)
-            columns.backward((error * self.standardiser.scale).to(columns.dtype))
+            gradient = (error * self.standardiser.scale).to(columns.dtype)
+            torch.autograd.backward(columns, gradient)
             self.collected += 1
             if self.collected == self.spec.learning.every:
                 self._step_theta()

@@ -1,4 +1,4 @@
-"""A named learner: banks, readouts, windows and random state, changed by events and by nothing else.
+"""A named learner: banks, readouts, windows and random state, changed by events and nothing else.
 
 The state after event n is a function of the state before it and of the event. Every method that
 raises has changed nothing. One thread owns a model; only :class:`Reader` and
@@ -96,7 +96,9 @@ class Model:
         if len(set(outputs)) != len(outputs) or not all(outputs) or not outputs:
             raise ConfigError(f"outputs {list(outputs)} of {session!r}: expected distinct names")
         if self.spec.readout.kind == "softmax" and len(outputs) < 2:
-            raise ConfigError(f"outputs {list(outputs)} of {session!r}: expected at least 2 classes")
+            raise ConfigError(
+                f"outputs {list(outputs)} of {session!r}: expected at least 2 classes"
+            )
         if session in self._sessions:
             known = self._sessions[session].outputs
             if known != tuple(outputs):
@@ -196,9 +198,7 @@ class Model:
             filters=learner.filters,
             low_pass=learner.low_pass,
             standardiser=learner.standardiser,
-            readouts={
-                n: (s.readout.weights, s.readout.peak) for n, s in self._sessions.items()
-            },
+            readouts={n: (s.readout.weights, s.readout.peak) for n, s in self._sessions.items()},
         )
 
     def structure_ready(self) -> str | None:
@@ -395,7 +395,8 @@ class Model:
         y = torch.from_numpy(target.astype(np.float64)).to(self.device)
         session.score.add(prediction.values, target.astype(np.float64))
         loss = session.readout.link.loss(
-            torch.from_numpy(prediction.values).double(), torch.from_numpy(target.astype(np.float64))
+            torch.from_numpy(prediction.values).double(),
+            torch.from_numpy(target.astype(np.float64)),
         )
         if self.learner.calibrate(session, columns, y):
             self._replay_calibration()

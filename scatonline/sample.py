@@ -98,15 +98,19 @@ def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> 
     kind = spec.readout.kind
     if target.shape != (outputs,) or target.dtype.kind not in "fiu":
         raise ShapeError(
-            f"target has shape {tuple(target.shape)} and type {target.dtype}, expected ({outputs},) "
-            "real numbers, one an output of the session"
+            f"target has shape {tuple(target.shape)} and type {target.dtype}, expected "
+            f"({outputs},) real numbers, one an output of the session"
         )
     values = target.astype(np.float64)
     seen = values[~np.isnan(values)]
     if np.isinf(seen).any():
         raise NumericalError("target has infinite entries, expected finite ones or NaN for missing")
-    if kind == "softmax" and not (len(seen) == outputs and sorted(seen)[:-1] == [0] * (outputs - 1) and seen.sum() == 1):
-        raise NumericalError(f"target {target.tolist()} is not one-hot, expected a single 1 among 0")
+    if kind == "softmax" and not (
+        len(seen) == outputs and sorted(seen)[:-1] == [0] * (outputs - 1) and seen.sum() == 1
+    ):
+        raise NumericalError(
+            f"target {target.tolist()} is not one-hot, expected a single 1 among 0"
+        )
     if kind == "poisson" and (seen < 0).any():
         raise NumericalError(f"target has the negative count {seen.min():g}, expected at least 0")
     if len(seen) == 0:

@@ -31,8 +31,8 @@ class ScoreReport:
         primary: The entry of ``values`` to look at first.
         values: Over all samples. Encoding: ``correlation`` (Pearson r, mean over outputs, an output
             that never changed counts 0), ``explained_variance`` (1 − error/variance about the
-            stream's own mean), and for counts ``explained_deviance`` (1 − deviance / deviance of the
-            stream's own mean) and ``bits_per_spike`` (log-likelihood gained over that mean).
+            stream's own mean), and for counts ``explained_deviance`` (1 − deviance / deviance of
+            the stream's own mean) and ``bits_per_spike`` (log-likelihood gained over that mean).
             Classes: ``accuracy``, ``balanced_accuracy``, ``log_loss`` (nats).
         recent: The same over the last :data:`RECENT` samples.
     """
@@ -115,14 +115,15 @@ def _terms(kind: str, p: Floats, y: Floats) -> Floats:
     if kind == "softmax":
         chosen = np.eye(p.shape[1])[p.argmax(1)]
         log_loss = -y * np.log(np.maximum(p, 1e-12))
-        return np.stack([np.ones_like(y), y * chosen, y, log_loss]).sum(1)
+        terms = [np.ones_like(y), y * chosen, y, log_loss]
+        return np.asarray(np.stack(terms).sum(1))
     seen = ~np.isnan(y)
     y, p = np.where(seen, y, 0.0), np.where(seen, p, 0.0)
     terms = [seen.astype(np.float64), y, p, y * y, p * p, y * p, (y - p) ** 2]
     if kind == "poisson":
         log_y = np.log(np.where(y > 0, y, 1.0))
         terms += [y * log_y, y * np.log(np.maximum(p, _RATE_FLOOR))]
-    return np.stack(terms).sum(1)
+    return np.asarray(np.stack(terms).sum(1))
 
 
 def _scores(kind: str, sums: Floats) -> dict[str, float]:

@@ -58,7 +58,11 @@ class Session:
         What the earlier one knew about the columns is taken over only when all outputs match:
         otherwise new outputs would start with steps too small for what they know.
         """
-        matched = [(i, earlier.outputs.index(o)) for i, o in enumerate(self.outputs) if o in earlier.outputs]
+        matched = [
+            (i, earlier.outputs.index(o))
+            for i, o in enumerate(self.outputs)
+            if o in earlier.outputs
+        ]
         if not matched:
             return
         here, there = (torch.tensor(index) for index in zip(*matched, strict=True))

@@ -95,9 +95,7 @@ def restore_learner(learner: Learner, tensors: Tensors, meta: Meta) -> None:
         descent.load({k: tensors[f"{at}.descent.{k}"] for k in descent.tensors()})
     learner.scattering.arrange()
     learner.layout = Layout(learner.spec, learner.scattering.cascade)
-    learner.standardiser = Standardiser(
-        tensors["standardiser.mean"], tensors["standardiser.scale"]
-    )
+    learner.standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
     learner.calibrated = meta["calibrated"]
     learner.calibration = [
         (name, tensors[f"calibration.{i}.columns"], tensors[f"calibration.{i}.target"])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def angle_gaps(angles: Sequence[float], car: Sequence[float]) -> list[tuple[float, str]]:
@@ -30,7 +31,7 @@ def log_frequency_gaps(
     order = sorted(range(len(frequencies)), key=lambda i: frequencies[i])
     logs = [math.log2(frequencies[i]) for i in order]
     edges = [logs[0] - 0.5, *logs, logs[-1] + 0.5] if len(logs) == 1 else logs
-    gap = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    gap = [b - a for a, b in pairwise(edges)]
     middle = [2 ** (a + g / 2) for a, g in zip(edges, gap, strict=False)]
     widest = max(range(len(gap)), key=lambda i: gap[i])
     best = max(range(len(order)), key=lambda i: car[order[i]])
@@ -44,5 +45,7 @@ def _reasons(
     chosen = {widest: f"middle of the largest gap ({gap[widest]:.2f} {unit})"}
     for side in sides:
         position = side % len(gap)
-        chosen.setdefault(position, f"beside the filter of highest CAR ({gap[position]:.2f} {unit})")
+        chosen.setdefault(
+            position, f"beside the filter of highest CAR ({gap[position]:.2f} {unit})"
+        )
     return [(middle[i], reason) for i, reason in chosen.items()]

@@ -1,7 +1,8 @@
 """What each kind of target means: mean, residual, curvature and loss of a linear predictor η.
 
-Generalised linear models with canonical links (McCullagh & Nelder 1989): the gradient of the loss in
-η is always mean − target. A missing target (NaN) has residual 0 and loss NaN.
+Generalised linear models with canonical links (McCullagh & Nelder 1989): the gradient of the
+negative log-likelihood in η is always mean − target. A missing target (NaN) has residual 0 and loss
+NaN.
 
 Steps are *implicit* (Kulis & Bartlett 2010): a step moves η by q·(target − m), where m is the mean
 *after* the step, so it cannot overshoot however steep the link is. ``settled`` solves for that m.
@@ -42,7 +43,7 @@ class Link:
     classes: bool = False
 
     def residual(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """target − prediction, 0 where the target is missing."""
+        """Target − prediction, 0 where the target is missing."""
         return torch.nan_to_num(target - prediction, nan=0.0)
 
 

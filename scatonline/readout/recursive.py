@@ -6,9 +6,10 @@ its loss, preconditioned by the inverse P of the accumulated curvature, which al
     w_k ← w_k + γ⁻¹P z (y_k − m_k)/c_k,   P⁻¹ ← γP⁻¹ + h zzᵀ
 
 with m_k the mean after the step (it is implicit, see :mod:`scatonline.readout.links`), h the mean
-over outputs of curvature/c_k, and c_k the running mean of a count (1 otherwise). For a Gaussian readout without missing targets and γ = 1 this *is* ridge regression on all samples so far
-(Haykin, "Adaptive filter theory", ch. 10); for one Poisson cell it is online Fisher scoring. A
-missing target leaves its output's weights alone, though P still counts the sample.
+over outputs of curvature/c_k, and c_k the running mean of a count (1 otherwise). For a Gaussian
+readout without missing targets and γ = 1 this *is* ridge regression on all samples so far (Haykin,
+"Adaptive filter theory", ch. 10); for one Poisson cell it is online Fisher scoring. A missing
+target leaves its output's weights alone, though P still counts the sample.
 
 Forgetting (γ < 1) alone would let P grow without limit in directions that no sample visits. The
 prior is therefore fed back as pseudo-observations, one coordinate a sample in turn, so that P⁻¹
@@ -70,10 +71,10 @@ class RecursiveReadout:
         return predict(self.link, self.weights, self.peak, z)
 
     def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """dLoss/dz of the mean loss over observed outputs, weights held fixed: ``(width,)``.
+        """d/dz of the mean negative log-likelihood, weights held fixed: ``(width,)``.
 
-        Poisson losses are divided by the output's mean count, so that busy cells do not drown quiet
-        ones.
+        The mean is over observed outputs. Poisson terms are divided by the output's mean count, so
+        that busy cells do not drown quiet ones.
         """
         error = -self.link.residual(prediction, target) / self._anchor()
         observed = (~torch.isnan(target)).sum().clamp_min(1)
@@ -116,9 +117,7 @@ class RecursiveReadout:
         gone[kept] = False
         precision, weights = without(self.precision, self.weights, kept, torch.nonzero(gone)[:, 0])
         place = torch.cat((index.new_zeros(1), torch.nonzero(index >= 0)[:, 0] + 1))
-        fresh = RecursiveReadout.fresh(
-            self.spec, len(index), weights.shape[1], str(weights.device)
-        )
+        fresh = RecursiveReadout.fresh(self.spec, len(index), weights.shape[1], str(weights.device))
         fresh.precision[place[:, None], place[None, :]] = precision
         fresh.weights[place] = weights
         fresh.total, fresh.seen, fresh.peak = self.total, self.seen, self.peak
@@ -158,14 +157,14 @@ def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
     return torch.minimum(mean, 2 * peak + 1) if link.anchored else mean
 
 
-def without(precision: Tensor, weights: Tensor, kept: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
+def without(
+    precision: Tensor, weights: Tensor, kept: Tensor, gone: Tensor
+) -> tuple[Tensor, Tensor]:
     """P and W of the exact refit without the columns ``gone`` (block inverse, Schur complement)."""
     if len(gone) == 0:
         return precision[kept][:, kept], weights[kept]
     cross = precision[kept][:, gone]
-    solved = torch.linalg.solve(
-        precision[gone][:, gone], torch.cat((cross.T, weights[gone]), 1)
-    )
+    solved = torch.linalg.solve(precision[gone][:, gone], torch.cat((cross.T, weights[gone]), 1))
     schur, refit = solved[:, : len(kept)], solved[:, len(kept) :]
     return precision[kept][:, kept] - cross @ schur, weights[kept] - cross @ refit
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from scatonline.config import StructureSpec
 
-
 Score = Callable[[Tensor], Tensor]
 
 
@@ -51,8 +50,7 @@ class Refit:
         full = self.predict(x)
         projected = (x - self.mean_x) @ self.precision
         return [
-            full
-            - projected[:, g] @ torch.linalg.solve(self.precision[g][:, g], self.weights[g])
+            full - projected[:, g] @ torch.linalg.solve(self.precision[g][:, g], self.weights[g])
             for g in groups
         ]
 
@@ -80,7 +78,7 @@ class Split:
     @classmethod
     def of(cls, samples: int, block: int) -> "Split":
         """Every third block is held out; neighbours stay together."""
-        blocks = torch.arange(samples).split(block)
+        blocks = torch.split(torch.arange(samples), block)
         return cls(
             tuple(b for i, b in enumerate(blocks) if i % 3 != 2),
             torch.cat([b for i, b in enumerate(blocks) if i % 3 == 2]),

@@ -109,4 +109,5 @@ class StructureDecision:
 
 def move(values: Mapping[str, Any]) -> Move:
     """A :class:`Move` from plain values."""
-    return Move(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Move(**plain)

@@ -28,6 +28,9 @@ _CHUNK = 32
 # Below this explained variance a model knows too little for shares of it to mean anything.
 _LEAST_EXPLAINED = 0.05
 
+# Layer, scale, natural parameters, and why it is tried.
+_Candidate = tuple[int, int, tuple[float, ...], str]
+
 
 @dataclass
 class StructureCheck:
@@ -75,6 +78,7 @@ class StructureCheck:
         state = _Remaining(x, refits, self._groups(layout))
         first: tuple[GroupCar, ...] = ()
         moves: list[Move] = []
+        effective = 0.0
         while len(moves) <= limits.max_drops:
             cars, effective = self._cars(evidence, state, self.look + len(moves))
             first = first or cars
@@ -101,8 +105,8 @@ class StructureCheck:
         with torch.no_grad():
             filters = scattering.build()
             low_pass = scattering.low_pass(torch.float32, self.inputs.device)
-            chunks = [layout.columns(c, filters, low_pass) for c in self.inputs.split(_CHUNK)]
-        return torch.cat(chunks)
+            pieces = torch.split(self.inputs, _CHUNK)
+            return torch.cat([layout.columns(x, filters, low_pass) for x in pieces])
 
     def _groups(self, layout: Layout) -> dict[str, Tensor]:
         names = [name for layer in self.scattering.cascade.layers for name in layer]
@@ -177,15 +181,13 @@ class StructureCheck:
     ) -> list[Move]:
         """The first candidate whose gain is certain enough, if any."""
         tried = self._candidates(cars)[: self.spec.structure.candidates]
-        for layer, scale, values, why in tried:
-            move = self._trial(evidence, x, refits, layer, scale, values, why, len(tried))
+        for candidate in tried:
+            move = self._trial(evidence, x, refits, candidate, len(tried))
             if move is not None:
                 return [move]
         return []
 
-    def _candidates(
-        self, cars: tuple[GroupCar, ...]
-    ) -> list[tuple[int, int, tuple[float, ...], str]]:
+    def _candidates(self, cars: tuple[GroupCar, ...]) -> list[_Candidate]:
         """Candidates of every scale with room, in an order drawn in proportion to CAR."""
         by_id = {c.filter_id: c.car for c in cars}
         found, weights = [], []
@@ -211,8 +213,10 @@ class StructureCheck:
         """A candidate closer to a filter that just went than to any that stayed."""
         bank = self.scattering.bank(layer)
         natural = bank.values().detach().tolist()
-        stayed = [_distance(bank.family.describe(values), bank.family.describe(natural[i]))
-                  for i in bank.rows(scale)]
+        stayed = [
+            _distance(bank.family.describe(values), bank.family.describe(natural[i]))
+            for i in bank.rows(scale)
+        ]
         gone = [
             _distance(bank.family.describe(values), bank.family.describe(drop.values))
             for drop in self.recent_drops
@@ -225,14 +229,12 @@ class StructureCheck:
         evidence: Evidence,
         x: Tensor,
         refits: list[Refit],
-        layer: int,
-        scale: int,
-        values: tuple[float, ...],
-        why: str,
+        candidate: _Candidate,
         tried: int,
     ) -> Move | None:
         """The move that adds a filter, if its held-out gain is certain enough."""
         limits = self.spec.structure
+        layer, scale, values, why = candidate
         scattering = copy.deepcopy(self.scattering)
         filter_id = scattering.add(layer, scale, values)
         layout = Layout(self.spec, scattering.cascade)
@@ -264,7 +266,6 @@ class StructureCheck:
         )
 
     def _why_none(self, cars: tuple[GroupCar, ...]) -> str:
-        limits = self.spec.structure
         if self.cooling:
             return "no move: cooling down after the last one"
         if not cars:
