@@ -17,14 +17,11 @@ from service.demo.scores import SPAN, TITLES, stream_scores
 from service.recordings.recording import ReadoutKind
 
 PLAIN_EVERY_S = 10.0
-_DONE = {"add": "added", "drop": "dropped"}
 
 
 def move_text(move: Move, sample: int) -> str:
-    """A structure move with its reason and numbers, in one line."""
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in sorted(move.numbers.items()))
-    told = f" ({numbers})" if numbers else ""
-    return f"after {sample} samples {_DONE[move.kind]} {move.filter_id}: {move.reason}{told}"
+    """A structure move in one line; its reason names the filter and the numbers."""
+    return f"after {sample} samples: {move.reason}"
 
 
 class Display:

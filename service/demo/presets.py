@@ -111,13 +111,19 @@ def _octaves(recording: Recording, most: int) -> int:
 
 
 def _trace(recording: Recording) -> _Choice:
+    """Short windows at their full rate: a receptor answers to the last few milliseconds.
+
+    Beside the window itself, the moduli of a few bands say how strong a fluctuation was, which no
+    linear readout can.
+    """
+    (length,) = recording.shape
     return _Choice(
-        bank=BankSpec(J=_octaves(recording, 5), Q=(2, 1), max_order=2),
-        features=FeatureSpec(orders=(0, 1, 2), grid=(8, 8, 4), raw_grid=64),
+        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(2, 1), max_order=1),
+        features=FeatureSpec(orders=(1,), grid=(0,), raw_grid=length // 2),
         readout=ReadoutSpec(kind=recording.kind),
-        learning=LearningSpec(),
+        learning=LearningSpec(rate=0.03),
         structure=StructureSpec(),
-        raw_grid=64,
+        raw_grid=length // 2,
         samples=5000,
         short_samples=400,
     )

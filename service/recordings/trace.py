@@ -35,8 +35,8 @@ class TraceCut:
         bin_s: Width of the bin of spikes that a window predicts; also the step between windows.
     """
 
-    rate_hz: float = 5000.0
-    window_samples: int = 256
+    rate_hz: float = 2500.0
+    window_samples: int = 32
     bin_s: float = 0.004
 
     def __post_init__(self) -> None:
@@ -45,10 +45,16 @@ class TraceCut:
 
     @classmethod
     def for_rate(cls, rate_hz: float) -> "TraceCut":
-        """Defaults: 5 kHz, 51.2 ms and 4 ms; for a slower recording 128 steps and 4 steps."""
-        if rate_hz >= cls().rate_hz:
-            return cls()
-        return cls(rate_hz=rate_hz, window_samples=128, bin_s=4 / rate_hz)
+        """Defaults for a recording: 12.8 ms windows and 4 ms bins at about 2.5 kHz.
+
+        Below 1.25 kHz a recording keeps its rate and gets windows of 128 steps and bins of four.
+        """
+        default = cls()
+        step = round(rate_hz / default.rate_hz)
+        if step < 1:
+            return cls(rate_hz=rate_hz, window_samples=128, bin_s=4 / rate_hz)
+        bin_samples = round(default.bin_s * default.rate_hz)
+        return cls(rate_hz / step, default.window_samples, bin_samples * step / rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,7 @@ def decimate_causal(stimulus: NDArray[Any], step: int) -> NDArray[np.float32]:
 
     Linear-phase FIR (Kaiser window), passing up to 3/4 of the new Nyquist rate and 60 dB down from
     5/4 of it. A zero-phase filter would look ahead by half its length; this one delays the
-    stimulus by that half instead (1.5 ms from 20 to 5 kHz). Before its first value the stimulus
+    stimulus by that half instead (2.95 ms from 20 to 2.5 kHz). Before its first value the stimulus
     is taken to be constant.
 
     Args:

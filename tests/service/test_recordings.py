@@ -169,39 +169,52 @@ class TestTrace:
             assert np.sqrt(2) * out.std() == pytest.approx(amplitude, abs=tolerance)
 
     def test_decimation_delays_by_half_its_filter(self) -> None:
-        """1.5 ms from 20 to 5 kHz, as the documentation says."""
+        """2.95 ms from 20 to 2.5 kHz, as the documentation says."""
         pulse = np.exp(-0.5 * ((np.arange(4000) - 2003) / 40) ** 2)
-        out = decimate_causal(pulse, 4)
-        peak = 4 * float(np.average(np.arange(1000), weights=out)) + 3
-        assert (peak - 2003) / 20 == pytest.approx(1.5, abs=0.01)
+        out = decimate_causal(pulse, 8)
+        peak = 8 * float(np.average(np.arange(500), weights=out)) + 7
+        assert (peak - 2003) / 20 == pytest.approx(2.95, abs=0.01)
 
     def test_constant_stimulus_has_no_onset(self) -> None:
         np.testing.assert_allclose(decimate_causal(np.full(400, 3.0), 4), 3.0, rtol=1e-6)
 
     def test_grasshopper_is_one_neuron_under_two_stimuli(self) -> None:
         found = load()
-        assert found.shape == (256,)
-        assert len(found) == 2 * (2500 - 13)
+        assert found.shape == (32,)
+        assert len(found) == 2 * (2500 - 4)
         assert [session.outputs for session in found.sessions] == [("receptor",)] * 2
         spikes = {session.id: 0.0 for session in found.sessions}
         inputs = []
         for sample in found:
             assert sample.target is not None
             spikes[sample.session] += float(sample.target[0])
-            inputs.append(sample.input[0, -20:])
-        # 929 and 868 spikes in the files, 10 and 8 of them before the first bin at 52 ms.
-        assert list(spikes.values()) == [919, 860]
+            inputs.append(sample.input[0, -10:])
+        # 929 and 868 spikes in the files, 3 and 2 of them before the first bin at 16 ms.
+        assert list(spikes.values()) == [926, 866]
         scaled = np.concatenate(inputs) * found.input_scale
         assert scaled.mean() == pytest.approx(0, abs=0.05)
         assert scaled.std() == pytest.approx(1, abs=0.05)
 
     def test_grasshopper_modulation_ends_at_its_cut_off(self) -> None:
         for session, cutoff_hz in zip(load().sessions, (200, 800), strict=True):
-            last = [s.input[0, -20:] for s in load() if s.session == session.id]
-            frequency, power = signal.welch(np.concatenate(last), 5000, nperseg=2048)
+            last = [s.input[0, -10:] for s in load() if s.session == session.id]
+            frequency, power = signal.welch(np.concatenate(last), 2500, nperseg=1024)
             below = power[frequency <= 1.1 * cutoff_hz].sum() / power.sum()
             beside = power[frequency <= 0.8 * cutoff_hz].sum() / power.sum()
             assert below > 0.999 > beside
+
+    @pytest.mark.parametrize(
+        "rate_hz", [500.0, 1000.0, 2000.0, 5000.0, 24_414.0625, 30_000.0, 44_100.0]
+    )
+    def test_default_cut_fits_every_rate(self, rate_hz: float) -> None:
+        stimulus = np.random.default_rng(3).normal(size=int(2 * rate_hz)).astype(np.float32)
+        trace = Trace("s", stimulus, np.ones(len(stimulus), np.int64), rate_hz)
+        samples = list(trace_samples(trace, TraceCut.for_rate(rate_hz)))
+        first = samples[0]
+        assert first.device_time_s is not None
+        assert first.target is not None
+        assert 0.0035 < first.target[0] / rate_hz < 0.0085
+        assert first.input.shape == (1, TraceCut.for_rate(rate_hz).window_samples)
 
     @pytest.mark.parametrize(
         "cut",
