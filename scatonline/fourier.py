@@ -50,7 +50,8 @@ def padded_length(n: int, J: int, dimensions: int, padding: Padding) -> int:
     else:
         sigma = step / (2 * math.pi * 0.1)
         total = 1 << math.ceil(math.log2(n + 2 * math.ceil(_NORMAL_TAIL_1E3 * sigma)))
-        if padding == "reflect":
+        if padding != "zero":
+            # Neither a reflection nor a period has more than this to give.
             total = min(total, 1 << math.floor(math.log2(3 * n - 2)))
         total = max(total, step)
     beyond = total - n - (total - n) // 2
@@ -166,9 +167,9 @@ def check_signal(x: Tensor, shape: Sequence[int]) -> None:
     """Refuses what a scattering transform cannot take.
 
     Raises:
-        ShapeError: the last axes differ from ``shape`` or the type is not a real float.
+        ShapeError: the last axes differ from ``shape`` or the type is not float32 or float64.
     """
-    if not x.is_floating_point():
+    if x.dtype not in (torch.float32, torch.float64):
         raise ShapeError(f"input has type {x.dtype}, expected float32 or float64: convert it first")
     if tuple(x.shape[-len(shape) :]) != tuple(shape):
         raise ShapeError(
