@@ -3,6 +3,7 @@
 Frozen, validated when made, and JSON-safe through :meth:`ModelSpec.to_dict`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
@@ -20,6 +21,10 @@ _T = TypeVar("_T")
 def _require(holds: bool, what: str, got: object, expected: str) -> None:
     if not holds:
         raise ConfigError(f"{what}: got {got!r}, expected {expected}")
+
+
+def _positive(what: str, got: float) -> None:
+    _require(0 < got < math.inf, what, got, "finite and above 0")
 
 
 def _one_of(what: str, got: str, allowed: tuple[str, ...]) -> None:
@@ -100,13 +105,13 @@ class FeatureSpec:
         )
         _one_of("features.compression", self.compression, ("none", "sqrt", "log"))
         _require(
-            len(self.order_weight) > 0 and min(self.order_weight) > 0,
+            len(self.order_weight) > 0 and all(0 < w < math.inf for w in self.order_weight),
             "features.order_weight",
             self.order_weight,
-            "positive factors",
+            "positive finite factors",
         )
         _require(self.raw_grid >= 0, "features.raw_grid", self.raw_grid, "at least 0")
-        _require(self.raw_weight > 0, "features.raw_weight", self.raw_weight, "above 0")
+        _positive("features.raw_weight", self.raw_weight)
         _require(self.calibration >= 2, "features.calibration", self.calibration, "at least 2")
 
 
@@ -126,7 +131,7 @@ class ReadoutSpec:
 
     def __post_init__(self) -> None:
         _one_of("readout.kind", self.kind, ("poisson", "gaussian", "softmax"))
-        _require(self.ridge > 0, "readout.ridge", self.ridge, "above 0")
+        _positive("readout.ridge", self.ridge)
         _require(0.5 < self.forgetting <= 1, "readout.forgetting", self.forgetting, "in (0.5, 1]")
 
 
@@ -156,12 +161,12 @@ class LearningSpec:
 
     def __post_init__(self) -> None:
         _one_of("learning.optimiser", self.optimiser, ("sgd", "adam"))
-        _require(self.rate > 0, "learning.rate", self.rate, "above 0")
+        _positive("learning.rate", self.rate)
         _require(0 <= self.momentum < 1, "learning.momentum", self.momentum, "in [0, 1)")
         _require(self.every >= 1, "learning.every", self.every, "at least 1")
         _require(self.warmup >= 0, "learning.warmup", self.warmup, "at least 0")
-        _require(self.max_angle_rad > 0, "learning.max_angle_rad", self.max_angle_rad, "above 0")
-        _require(self.max_log_step > 0, "learning.max_log_step", self.max_log_step, "above 0")
+        _positive("learning.max_angle_rad", self.max_angle_rad)
+        _positive("learning.max_log_step", self.max_log_step)
 
 
 @dataclass(frozen=True)
@@ -202,7 +207,7 @@ class StructureSpec:
         _require(self.window >= 32, "structure.window", self.window, "at least 32 samples")
         _require(self.check_every >= 1, "structure.check_every", self.check_every, "at least 1")
         _require(self.restarts >= 1, "structure.restarts", self.restarts, "at least 1")
-        _require(self.epsilon > 0, "structure.epsilon", self.epsilon, "above 0")
+        _positive("structure.epsilon", self.epsilon)
         _require(0 < self.alpha < 1, "structure.alpha", self.alpha, "in (0, 1)")
         _require(0 < self.agreement <= 1, "structure.agreement", self.agreement, "in (0, 1]")
         _require(self.min_effective >= 1, "structure.min_effective", self.min_effective, "≥ 1")
@@ -256,6 +261,12 @@ class ModelSpec:
             "input_scale",
             self.input_scale,
             f"one factor or {self.channels}, one a channel",
+        )
+        _require(
+            all(0 < abs(s) < math.inf for s in self.input_scale),
+            "input_scale",
+            self.input_scale,
+            "finite factors other than 0",
         )
         _require(self.pending >= 1, "pending", self.pending, "at least 1")
         top = max(self.features.orders, default=0)

@@ -14,7 +14,7 @@ def angle_gaps(angles: Sequence[float], car: Sequence[float]) -> list[tuple[floa
     """
     order = sorted(range(len(angles)), key=lambda i: angles[i] % math.pi)
     start = [angles[i] % math.pi for i in order]
-    gap = [(b - a) % math.pi or math.pi for a, b in zip(start, start[1:] + start[:1], strict=True)]
+    gap = [b - a for a, b in pairwise([*start, start[0] + math.pi])]
     widest = max(range(len(gap)), key=lambda i: gap[i])
     best = max(range(len(order)), key=lambda i: car[order[i]])
     middle = [(a + g / 2) % math.pi for a, g in zip(start, gap, strict=True)]
