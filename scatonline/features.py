@@ -170,9 +170,10 @@ class Standardiser:
         return cls(mean, torch.where(constant, 0.0, weight / spread.clamp_min(1e-300)))
 
     @classmethod
-    def identity(cls, weight: Tensor) -> "Standardiser":
-        """Before any sample."""
-        return cls(torch.zeros_like(weight), weight.clone())
+    def silent(cls, width: int, device: str) -> "Standardiser":
+        """Before scales are known: every column is 0."""
+        zeros = torch.zeros(width, dtype=torch.float64, device=device)
+        return cls(zeros, zeros)
 
     def __call__(self, columns: Tensor) -> Tensor:
         """Standardised, weighted columns, float64."""

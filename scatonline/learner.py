@@ -18,6 +18,9 @@ from scatonline.scattering import Scattering
 from scatonline.session import Session
 from scatonline.structure import Move
 
+# Samples before the first estimate of the columns' scales; doubled for each next one.
+_FIRST_SCALES = 8
+
 
 class Learner:
     """Scattering, columns and their gradient steps, shared by all sessions of a model.
@@ -38,7 +41,7 @@ class Learner:
         self.descents = [Descent(spec.learning, bank) for bank in self.banks()]
         self.low_pass = self.scattering.low_pass(torch.float32, torch.device(device))
         self.layout = Layout(spec, self.scattering.cascade)
-        self.standardiser = Standardiser.identity(self.layout.weight.to(device))
+        self.standardiser = Standardiser.silent(self.layout.width, device)
         self.calibration: list[tuple[str, Tensor, Tensor]] = []
         self.calibrated = False
         self.rebuild()
@@ -79,15 +82,15 @@ class Learner:
     def calibrate(self, session: Session, columns: Tensor, target: Tensor) -> bool:
         """Notes an early sample; True when the scales changed and readouts must replay.
 
-        Means and scales are taken anew at 2, 4, 8, … samples and frozen at the last of them, so
-        that the first predictions are not made in arbitrary units.
+        Means and scales are taken anew at 8, 16, 32, … samples and frozen at the last of them; of
+        fewer than 8 a scale would be mostly chance, so until then only the mean is predicted.
         """
         if self.calibrated:
             return False
         self.calibration.append((session.name, columns.detach(), target))
         count = len(self.calibration)
         self.calibrated = count >= self.spec.features.calibration
-        if not self.calibrated and (count < 2 or count & (count - 1)):
+        if not self.calibrated and (count < _FIRST_SCALES or count & (count - 1)):
             return False
         stacked = torch.stack([c for _, c, _ in self.calibration])
         self.standardiser = Standardiser.fit(stacked, self.layout.weight.to(self.device))

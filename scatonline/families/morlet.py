@@ -22,6 +22,9 @@ from scatonline.fourier import gaussian_low_pass
 _KYMATIO_PI = 3.1415
 _IMAGES_1D = 2
 _REACH = 6.0
+# From this scale on a default filter's spectrum ends six standard deviations before Nyquist:
+# ξ + 6/σ = (3π/4 + 7.5)/2^j < π.
+_COARSE = 2
 _RANGE = 2.0
 
 
@@ -72,13 +75,10 @@ class Morlet2D:
     def spectra(self, values: Tensor, scale: int) -> Tensor:
         """ψ̂, real, ``(filters, M, N)``.
 
-        Evaluated in space, where a fine filter is short, as env·(cos + sin): the spectrum of a
-        Hermitian ψ is the Hartley transform of that real signal.
+        Each scale is evaluated where it is short: fine filters in space, coarse ones in frequency.
+        The other domain is then periodised by the sampling itself.
         """
-        envelope, carrier = self._periods(values, self._images(scale))
-        kappa = carrier.sum((1, 2), keepdim=True) / envelope.sum((1, 2), keepdim=True)
-        spectrum = torch.fft.fft2(carrier - kappa * envelope)
-        return spectrum.real - spectrum.imag
+        return self._in_space(values, scale) if scale < _COARSE else self._in_frequency(values)
 
     def low_pass(self) -> list[Tensor]:
         """A Gaussian of σ = 0.8·2^(J−1) pixels along each axis."""
@@ -98,6 +98,30 @@ class Morlet2D:
             ((angle, *mean[1:]), reason)
             for angle, reason in angle_gaps([v[0] for v in values], car)
         ]
+
+    def _in_frequency(self, values: Tensor) -> Tensor:
+        """Two Gaussians, about ξ and about 0, whose difference vanishes at 0."""
+        theta, xi, sigma, slant = values.unbind(1)
+        cos, sin = torch.cos(theta)[:, None], torch.sin(theta)[:, None]
+        x, y = (
+            2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64, device=values.device)
+            for n in self.grid
+        )
+        along = (cos * x)[:, :, None] + (sin * y)[:, None, :]
+        across = (cos * y)[:, None, :] - (sin * x)[:, :, None]
+        width = (-0.5 * sigma.square())[:, None, None]
+        ellipse = (across / slant[:, None, None]).square()
+        centre = xi[:, None, None]
+        gabor = torch.exp(width * ((along - centre).square() + ellipse))
+        low = torch.exp(width * (along.square() + ellipse + centre.square()))
+        return (gabor - low) * (math.pi / _KYMATIO_PI)
+
+    def _in_space(self, values: Tensor, scale: int) -> Tensor:
+        """As env·(cos + sin − κ): a Hermitian ψ's spectrum is the Hartley transform of that."""
+        envelope, carrier = self._periods(values, self._images(scale))
+        kappa = carrier.sum((1, 2), keepdim=True) / envelope.sum((1, 2), keepdim=True)
+        spectrum = torch.fft.fft2(carrier - kappa * envelope)
+        return spectrum.real - spectrum.imag
 
     def _images(self, scale: int) -> int:
         """Periods to sum on each side: none where six standard deviations fit the grid.

@@ -150,11 +150,11 @@ class RecursiveReadout:
 def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
     """Predictions of ``weights`` with the intercept first.
 
-    A rate is never given as more than twice the largest count seen (and one): the exponential of a
-    linear predictor knows no ceiling, a cell does.
+    A rate, being a mean count, is never given above the largest count seen (and one): the exponential
+    of a linear predictor knows no ceiling, a cell does.
     """
     mean = link.mean(weights[0] + z @ weights[1:])
-    return torch.minimum(mean, 2 * peak + 1) if link.anchored else mean
+    return torch.minimum(mean, peak.clamp_min(1.0)) if link.anchored else mean
 
 
 def without(
