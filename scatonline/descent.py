@@ -44,7 +44,8 @@ class Descent:
         self.steps = self.steps + 1
         proposed = bank.theta.detach() - self.spec.rate * self._direction(gradient)
         with torch.no_grad():
-            bank.theta.copy_(self._capped(bank, proposed))
+            # Not even by the momentum of earlier gradients.
+            bank.theta.copy_(torch.where(finite, self._capped(bank, proposed), bank.theta))
 
     def insert(self, row: int) -> None:
         """Makes room for a filter that starts at ``row``."""
