@@ -165,7 +165,7 @@ class Cascade:
                 emitted.append((index, Path(tuple(self.layers[m][i] for m, i in enumerate(index)))))
         order = sorted(range(len(emitted)), key=lambda i: (len(emitted[i][0]), emitted[i][0]))
         self.paths = tuple(emitted[i][1] for i in order)
-        self._order = torch.tensor(order)
+        self._order = {torch.device("cpu"): torch.tensor(order)}
         self._uses = sorted(uses)
 
     def filters(self, spectra: Sequence[dict[int, Tensor]], dtype: torch.dtype) -> Filters:
@@ -205,7 +205,7 @@ class Cascade:
             if deeper:
                 spectrum = torch.fft.fftn(u, dim=geometry.axes).contiguous()
                 waiting += [((*scales, j), self._layer(spectrum, scales, j, filters)) for j in deeper]
-        channels = torch.cat(maps, -2).index_select(-2, self._order.to(x.device))
+        channels = torch.cat(maps, -2).index_select(-2, self._order_on(x.device))
         return channels.movedim(-1, 0).movedim(-1, 1)
 
     def _layer(self, spectrum: Tensor, scales: tuple[int, ...], j: int, filters: Filters) -> Tensor:
@@ -217,6 +217,12 @@ class Cascade:
         grid = [n // factor for n in spectrum.shape[:-1]]
         z = torch.view_as_complex(convolved.view(*grid, -1, 2))
         return modulus(torch.fft.ifftn(z, dim=self.geometry.axes))
+
+    def _order_on(self, device: torch.device) -> Tensor:
+        # Kept on each device: a copy a sample would make the host wait.
+        if device not in self._order:
+            self._order[device] = self._order[torch.device("cpu")].to(device)
+        return self._order[device]
 
     def _level(self, scales: tuple[int, ...]) -> int:
         return self.geometry.level(scales[-1]) if scales else 0

@@ -38,6 +38,7 @@ class Scattering(nn.Module):
         layers = range(1, spec.max_order + 1)
         self.banks = nn.ModuleList(FilterBank(spec, family, layer) for layer in layers)
         self._phi = family.low_pass()
+        self._kept: tuple[object, list[list[Tensor]], Filters] | None = None
         self.arrange()
 
     @property
@@ -101,6 +102,18 @@ class Scattering(nn.Module):
         shape = self.geometry.shape
         check_signal(x, shape)
         batch = x.shape[: x.dim() - len(shape)]
-        low_pass = self.low_pass(x.dtype, x.device)
-        flat = self.cascade.transform(x.reshape(-1, *shape), self.build(x.dtype), low_pass)
+        low_pass, filters = self._prepared(x)
+        flat = self.cascade.transform(x.reshape(-1, *shape), filters, low_pass)
         return flat.reshape(*batch, *flat.shape[1:])
+
+    def _prepared(self, x: Tensor) -> tuple[list[list[Tensor]], Filters]:
+        """Averaging matrices and filters; kept until θ changes where no gradient is asked for."""
+        thetas = [self.bank(m + 1).theta for m in range(len(self.banks))]
+        if torch.is_grad_enabled() and any(theta.requires_grad for theta in thetas):
+            return self.low_pass(x.dtype, x.device), self.build(x.dtype)
+        versions = tuple((id(theta), theta._version) for theta in thetas)
+        key = (x.dtype, x.device, versions, id(self.cascade))
+        if self._kept is None or self._kept[0] != key:
+            with torch.no_grad():
+                self._kept = key, self.low_pass(x.dtype, x.device), self.build(x.dtype)
+        return self._kept[1:]
