@@ -17,7 +17,9 @@ from torch import Tensor
 # Rates beyond e^±_RATE_LIMIT per bin mean a runaway predictor, not a cell.
 _RATE_LIMIT = 8.0
 _RATE_FLOOR = 1e-6
-_NEWTON_STEPS = 6
+_NEWTON_STEPS = 5
+# Its exponential is still a normal number.
+_LEAST_LOG = -700.0
 _SOFTMAX_STEPS = 10
 
 
@@ -49,18 +51,21 @@ class Link:
 
 def _poisson_deviance(rate: Tensor, count: Tensor) -> Tensor:
     rate = rate.clamp_min(_RATE_FLOOR)
-    return 2 * (torch.xlogy(count, count / rate) - (count - rate))
+    return 2 * (torch.xlogy(count, count) - count * torch.log(rate) - (count - rate))
 
 
 def _poisson_settled(eta: Tensor, count: Tensor, q: Tensor) -> Tensor:
-    """Newton on u + q·e^u = η + q·count, convex and rising in u = log m; few steps suffice."""
-    goal = eta + q * count
-    # Both are upper ends for the root, from which Newton falls towards it without crossing.
-    u = torch.minimum(goal, torch.log(goal.clamp_min(1.0) / q.clamp_min(1e-12)).clamp_min(eta))
+    """M = w/q with w + log w = log q + η + q·count: Lambert's function, by Newton's method.
+
+    Rising and concave in w, so that after a step Newton never crosses the root; from these starts
+    it is there to rounding, however steep the link and however long the step.
+    """
+    q = q.clamp_min(1e-12)
+    goal = (torch.log(q) + eta + q * count).clamp_min(_LEAST_LOG)
+    w = torch.where(goal > 1, goal - torch.log(goal.clamp_min(1)), goal.clamp_max(1).exp())
     for _ in range(_NEWTON_STEPS):
-        mean = u.exp()
-        u = u - (u + q * mean - goal) / (1 + q * mean)
-    return u.clamp(-_RATE_LIMIT, _RATE_LIMIT).exp()
+        w = w * (1 + goal - torch.log(w)) / (1 + w)
+    return (torch.log(w) - torch.log(q)).clamp(-_RATE_LIMIT, _RATE_LIMIT).exp()
 
 
 def _softmax_settled(eta: Tensor, choice: Tensor, q: Tensor) -> Tensor:
