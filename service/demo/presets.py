@@ -20,6 +20,7 @@ from service.recordings import Recording
 LEARNED = "learned"
 LIMIT_S = 140.0
 SHORT_LIMIT_S = 30.0
+LEARNING = LearningSpec(rate=0.03)
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,19 @@ class Preset:
 
 @dataclass(frozen=True)
 class _Choice:
+    """What differs between the kinds of recordings.
+
+    Attributes:
+        linear_grid: Cells along each axis that the linear baseline sees.
+        linear_ridge: Its ridge: the best of 30, 100, 300 and 1000, so that it is no straw man.
+    """
+
     bank: BankSpec
     features: FeatureSpec
     readout: ReadoutSpec
-    learning: LearningSpec
     structure: StructureSpec
-    raw_grid: int
+    linear_grid: int
+    linear_ridge: float
     samples: int
     short_samples: int
 
@@ -68,18 +76,23 @@ def preset(recording: Recording, *, short: bool) -> Preset:
         bank=choice.bank,
         features=choice.features,
         readout=choice.readout,
-        learning=choice.learning,
+        learning=LEARNING,
         structure=structure,
         input_scale=_scale(recording),
     )
     fixed = replace(
         learned,
         name="fixed",
-        learning=replace(choice.learning, enabled=False),
+        learning=replace(LEARNING, enabled=False),
         structure=replace(structure, enabled=False),
     )
     no_waves = replace(choice.features, orders=(), raw_weight=1.0)
-    linear = replace(fixed, name="linear", features=replace(no_waves, raw_grid=choice.raw_grid))
+    linear = replace(
+        fixed,
+        name="linear",
+        features=replace(no_waves, raw_grid=choice.linear_grid),
+        readout=replace(choice.readout, ridge=choice.linear_ridge),
+    )
     mean = replace(fixed, name="mean", features=replace(no_waves, raw_grid=0))
     return Preset(
         (learned, fixed, linear, mean),
@@ -105,11 +118,6 @@ def _choice(recording: Recording) -> _Choice:
             return _images(recording)
 
 
-def _octaves(recording: Recording, most: int) -> int:
-    """J: as coarse as asked for, and the shortest axis allows."""
-    return max(1, min(most, min(recording.shape).bit_length() - 2))
-
-
 def _trace(recording: Recording) -> _Choice:
     """Short windows at their full rate: a receptor answers to the last few milliseconds.
 
@@ -118,51 +126,61 @@ def _trace(recording: Recording) -> _Choice:
     """
     (length,) = recording.shape
     return _Choice(
-        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(2, 1), max_order=1),
+        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(4, 1), max_order=1),
         features=FeatureSpec(orders=(1,), grid=(0,), raw_grid=length // 2),
-        readout=ReadoutSpec(kind=recording.kind),
-        learning=LearningSpec(rate=0.03),
-        structure=StructureSpec(),
-        raw_grid=length // 2,
-        samples=5000,
+        readout=ReadoutSpec(kind=recording.kind, ridge=100.0),
+        structure=StructureSpec(epsilon=0.005),
+        linear_grid=length // 2,
+        linear_ridge=100.0,
+        samples=4000,
         short_samples=400,
     )
 
 
 def _movie(recording: Recording) -> _Choice:
     return _Choice(
-        bank=BankSpec(J=_octaves(recording, 4), L=6, max_order=2),
+        bank=BankSpec(J=_octaves(recording, 4), L=4, max_order=2),
         features=FeatureSpec(),
-        readout=ReadoutSpec(kind=recording.kind),
-        learning=LearningSpec(),
-        structure=StructureSpec(),
-        raw_grid=16,
-        samples=3600,
-        short_samples=300,
+        readout=ReadoutSpec(kind=recording.kind, ridge=100.0),
+        structure=StructureSpec(window=400, check_every=200),
+        linear_grid=16,
+        linear_ridge=1000.0,
+        samples=1500,
+        short_samples=150,
     )
 
 
 def _windows(recording: Recording) -> _Choice:
+    """Band power in logarithms, which the classes of a muscle or field potential differ in."""
     return _Choice(
-        bank=BankSpec(J=_octaves(recording, 5), Q=(1, 1), max_order=1),
+        bank=BankSpec(J=_octaves(recording, 4), Q=(1, 1), max_order=1),
         features=FeatureSpec(orders=(1,), grid=(1,), compression="log"),
-        readout=ReadoutSpec(kind=recording.kind, forgetting=0.98),
-        learning=LearningSpec(),
+        readout=ReadoutSpec(kind=recording.kind, ridge=1.0, forgetting=0.99),
         structure=StructureSpec(),
-        raw_grid=16,
+        linear_grid=16,
+        linear_ridge=100.0,
         samples=1800,
-        short_samples=360,
+        short_samples=270,
     )
 
 
 def _images(recording: Recording) -> _Choice:
+    """Small images keep their layout; large ones are taken as textures and averaged."""
+    texture = min(recording.shape) >= 64
     return _Choice(
-        bank=BankSpec(J=_octaves(recording, 3), L=6, max_order=2),
-        features=FeatureSpec(),
-        readout=ReadoutSpec(kind=recording.kind),
-        learning=LearningSpec(),
+        bank=BankSpec(J=_octaves(recording, 4 if texture else 3), L=4, max_order=2),
+        features=(
+            FeatureSpec(orders=(1, 2), grid=(1,), compression="log") if texture else FeatureSpec()
+        ),
+        readout=ReadoutSpec(kind=recording.kind, ridge=1.0),
         structure=StructureSpec(),
-        raw_grid=16,
-        samples=1500,
-        short_samples=200,
+        linear_grid=16,
+        linear_ridge=30.0,
+        samples=500 if texture else 1500,
+        short_samples=100 if texture else 200,
     )
+
+
+def _octaves(recording: Recording, most: int) -> int:
+    """J: as coarse as asked for, and as the shortest axis allows."""
+    return max(1, min(most, min(recording.shape).bit_length() - 2))

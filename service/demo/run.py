@@ -168,9 +168,6 @@ def _experiment(console: Console, plan: Plan) -> Result:
 
 def _observe(console: Console, client: Client, process: ServiceProcess, plan: Plan) -> Result:
     ledgers = {spec.name: Ledger() for spec in plan.models}
-    for model in ledgers:
-        for session in plan.recording.sessions:
-            client.open_session(model, session.id, session.outputs)
     before = client.filters(LEARNED).filters
     began_s = time.monotonic()
     ending = _stream(console, client, process, plan, ledgers)
@@ -203,13 +200,14 @@ def _stream(
         ClientError: the service refused a request or is gone.
     """
     halt = threading.Event()
+    outputs = dict(plan.recording.sessions)
     with (
         ThreadPoolExecutor(len(ledgers), thread_name_prefix="stream") as pool,
         Client(process.grpc_target) as connection,
         Display(console, plan.recording.kind, len(plan.samples), ledgers) as display,
     ):
         streams = [
-            pool.submit(stream_samples, connection, model, plan.samples, ledger, halt)
+            pool.submit(stream_samples, connection, model, outputs, plan.samples, ledger, halt)
             for model, ledger in ledgers.items()
         ]
         try:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -17,18 +17,23 @@ PROBE_EVERY = 10
 def stream_samples(
     client: Client,
     model: str,
+    outputs: Mapping[str, Sequence[str]],
     samples: Sequence[RecordedSample],
     ledger: Ledger,
     halt: threading.Event,
 ) -> None:
     """Streams samples to one model, several in flight.
 
+    A session is opened when its first sample is due and all before it are answered, as in an
+    experiment, so that it starts from what the model knows by then.
+
     Every tenth sample goes alone: once all before it are answered it is predicted, and then
     learned, and each of the two is timed from request to reply.
 
     Args:
         client: An open connection.
-        model: Name of the model; its sessions are open.
+        model: Name of the model.
+        outputs: Names of the outputs of every session, by its id.
         samples: What is streamed, in order.
         ledger: Where predictions, targets and times are entered.
         halt: Ends the stream early when set; what was sent is still answered.
@@ -38,19 +43,24 @@ def stream_samples(
     """
     with client.stream(in_flight=IN_FLIGHT) as stream:
         answered: Future[Outcome] | None = None
+        session: str | None = None
         for number, sample in enumerate(samples):
             if halt.is_set():
                 break
             if ledger.error is not None:
                 raise ledger.error
             ledger.sent(sample)
-            if number % PROBE_EVERY == 0:
-                if answered is not None:
-                    answered.result()
+            alone = number % PROBE_EVERY == 0
+            if answered is not None and (alone or sample.session != session):
+                answered.result()
+            if sample.session != session:
+                session = sample.session
+                client.open_session(model, session, outputs[session])
+            if alone:
                 ledger.predict_s.append(_timed_prediction(stream, model, sample))
             began_s = time.perf_counter()
             answered = _update(stream, model, sample)
-            if number % PROBE_EVERY == 0:
+            if alone:
                 answered.result()
                 ledger.update_s.append(time.perf_counter() - began_s)
             answered.add_done_callback(partial(_enter, ledger, number))

@@ -247,8 +247,9 @@ def test_presets_are_one_model_and_its_three_baselines(tmp_path: Path) -> None:
             for baseline in (fixed, linear, mean):
                 assert not baseline.learning.enabled
                 assert not baseline.structure.enabled
-                assert baseline.readout == learned.readout
-            assert (fixed.features, fixed.bank) == (learned.features, learned.bank)
+                assert baseline.readout.kind == learned.readout.kind
+                assert baseline.bank == learned.bank
+            assert (fixed.features, fixed.readout) == (learned.features, learned.readout)
             assert linear.features.orders == mean.features.orders == ()
             assert (linear.features.raw_grid > 0) > (mean.features.raw_grid > 0)
             assert all(ModelSpec.from_dict(m.to_dict()) == m for m in chosen.models)
