@@ -141,6 +141,9 @@ class RecursiveReadout:
         ridge = _INTERCEPT_PRECISION if self.turn == 0 else self.spec.ridge
         strength = (1 - self.spec.forgetting) * ridge * size
         column = self.precision[:, self.turn].clone()
+        # Rounding leaves P a little asymmetric, and nothing but this keeps that from growing as
+        # 1/γ a sample.
+        self.precision[self.turn] = column
         gain = column / (1 + strength * column[self.turn])
         self.weights = self.weights - strength * torch.outer(gain, self.weights[self.turn])
         self.precision.addr_(-strength * gain, column)
@@ -150,8 +153,8 @@ class RecursiveReadout:
 def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
     """Predictions of ``weights`` with the intercept first.
 
-    A rate, being a mean count, is never given above the largest count seen (and one): the exponential
-    of a linear predictor knows no ceiling, a cell does.
+    A rate, being a mean count, is never given above the largest count seen (and one): the
+    exponential of a linear predictor knows no ceiling, a cell does.
     """
     mean = link.mean(weights[0] + z @ weights[1:])
     return torch.minimum(mean, peak.clamp_min(1.0)) if link.anchored else mean
