@@ -206,11 +206,11 @@ def _stream(
         Client(process.grpc_target) as connection,
         Display(console, plan.recording.kind, len(plan.samples), ledgers) as display,
     ):
-        streams = [
-            pool.submit(stream_samples, connection, model, outputs, plan.samples, ledger, halt)
-            for model, ledger in ledgers.items()
-        ]
+        streams: list[Future[None]] = []
         try:
+            for model, ledger in ledgers.items():
+                arguments = (connection, model, outputs, plan.samples, ledger, halt)
+                streams.append(pool.submit(stream_samples, *arguments))
             whole = _watch(client, display, ledgers[LEARNED], streams, plan.limit_s)
             return "whole" if whole else "time"
         except KeyboardInterrupt:
