@@ -77,7 +77,8 @@ class Split:
 
     @classmethod
     def of(cls, samples: int, block: int) -> "Split":
-        """Every third block is held out; neighbours stay together."""
+        """Every third block is held out; few samples make short blocks."""
+        block = min(block, max(samples // 3, 1))
         blocks = torch.split(torch.arange(samples), block)
         return cls(
             tuple(b for i, b in enumerate(blocks) if i % 3 != 2),
