@@ -45,7 +45,8 @@ class _Choice:
 
     Attributes:
         linear_grid: Cells along each axis that the linear baseline sees.
-        linear_ridge: Its ridge: the best of 30, 100, 300 and 1000, so that it is no straw man.
+        linear_ridge: Its ridge: on the recordings that the presets were made with the best of 1, 30,
+            100, 300, 1000 and 3000, so that it is no straw man.
     """
 
     bank: BankSpec
@@ -158,7 +159,7 @@ def _windows(recording: Recording) -> _Choice:
         readout=ReadoutSpec(kind=recording.kind, ridge=1.0, forgetting=0.99),
         structure=StructureSpec(),
         linear_grid=16,
-        linear_ridge=100.0,
+        linear_ridge=1.0,
         samples=1800,
         short_samples=270,
     )
