@@ -69,13 +69,18 @@ class StructureCheck:
         layout = Layout(self.spec, self.scattering.cascade)
         x = self.standardiser(self._columns(self.scattering, layout))
         evidence = Evidence.of(self.targets, self.spec.readout.kind == "softmax")
+        groups = self._groups(layout)
+        if not groups:
+            return self._no_verdict("no filter is used by the readout")
+        if not len(evidence.split.held):
+            return self._no_verdict("no output varied within the window")
         limits = self.spec.structure
         refits = evidence.refits(x, self.spec.readout.ridge, limits.restarts, self.seed)
         baseline = evidence.baseline(refits, x)
         # What a removal may cost is a share of what the model explains: in single trials even a
         # perfect model explains little, and an absolute ε would give half of that away.
         self.epsilon = limits.epsilon * max(baseline, _LEAST_EXPLAINED)
-        state = _Remaining(x, refits, self._groups(layout))
+        state = _Remaining(x, refits, groups)
         first: tuple[GroupCar, ...] = ()
         moves: list[Move] = []
         effective = 0.0
@@ -98,6 +103,19 @@ class StructureCheck:
             cars=first,
             moves=tuple(moves),
             reason="; ".join(m.reason for m in moves) or self._why_none(first),
+            base_event=self.base_event,
+        )
+
+    def _no_verdict(self, why: str) -> StructureDecision:
+        return StructureDecision(
+            look=self.look,
+            session=self.session,
+            samples=len(self.inputs),
+            n_eff=0.0,
+            baseline_score=0.0,
+            cars=(),
+            moves=(),
+            reason=f"no move: {why}",
             base_event=self.base_event,
         )
 
@@ -268,8 +286,6 @@ class StructureCheck:
     def _why_none(self, cars: tuple[GroupCar, ...]) -> str:
         if self.cooling:
             return "no move: cooling down after the last one"
-        if not cars:
-            return "no move: no filter is used by the readout"
         lowest = min(cars, key=lambda c: c.upper)
         return (
             f"no move: lowest upper bound on a CAR is {lowest.upper:.4f} ({lowest.filter_id}), "

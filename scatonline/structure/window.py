@@ -1,6 +1,6 @@
 """The recent labelled samples of a session, and what a structure check needs to know about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ class Evidence:
         targets: ``(samples, outputs)`` float64, missing ones NaN.
         filled: The same with missing targets at their output's mean, for fitting.
         variance: Of every output over the window; outputs that did not vary are left out.
-        split: Training blocks and held-out rows.
+        split: Training blocks and held-out rows; rows without any observed output are left out.
         classes: Targets are one-hot classes.
     """
 
@@ -71,7 +71,10 @@ class Evidence:
         varied = variance > 1e-12
         y, mean = y[:, varied], mean[varied]
         filled = torch.where(torch.isnan(y), mean, y)
-        return cls(y, filled, variance[varied], Split.of(len(y), _BLOCK), classes)
+        split = Split.of(len(y), _BLOCK)
+        observed = ~torch.isnan(y[split.held]).all(1)
+        split = replace(split, held=split.held[observed])
+        return cls(y, filled, variance[varied], split, classes)
 
     def refits(self, x: Tensor, ridge: float, count: int, seed: int) -> list[Refit]:
         """Refits of ``(samples, columns)`` on block bootstraps of the training rows."""
