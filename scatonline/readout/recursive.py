@@ -12,10 +12,11 @@ readout without missing targets and γ = 1 this *is* ridge regression on all sam
 target leaves its output's weights alone, though P still counts the sample.
 
 Forgetting (γ < 1) alone would let P grow without limit in directions that no sample visits. The
-prior is therefore fed back as pseudo-observations, one coordinate a sample in turn, so that P⁻¹
+prior is therefore fed back as pseudo-observations, a few coordinates a sample in turn, so that P⁻¹
 keeps the ridge it started with.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,8 @@ from scatonline.readout.links import LINKS, Link
 _INTERCEPT_PRECISION = 1e-3
 _CURVATURE = (0.05, 20.0)
 _COUNT_FLOOR = 0.05
+# Length of a round of reminders of the prior, as a share of the memory 1/(1 − γ).
+_ROUND = 0.25
 
 
 @dataclass
@@ -136,18 +139,22 @@ class RecursiveReadout:
         self.precision.addr_(-curvature / (1 + curvature * reach) * direction, direction)
 
     def _remember_prior(self) -> None:
-        """Adds (1 − γ)·prior, a whole round of it at one coordinate at a time."""
-        size = self.weights.shape[0]
-        ridge = _INTERCEPT_PRECISION if self.turn == 0 else self.spec.ridge
-        strength = (1 - self.spec.forgetting) * ridge * size
-        column = self.precision[:, self.turn].clone()
+        """Adds (1 − γ)·prior to P⁻¹ as observations that a few coordinates' weights are 0."""
+        size, keep = self.weights.shape[0], self.spec.forgetting
+        # A round must be short against 1/(1 − γ), or a coordinate is forgotten between its turns.
+        count = min(size, math.ceil(size * (1 - keep) / _ROUND))
+        turns = (self.turn + torch.arange(count, device=self.weights.device)) % size
+        prior = torch.where(turns == 0, _INTERCEPT_PRECISION, self.spec.ridge).to(torch.float64)
+        columns = self.precision[:, turns]
         # Rounding leaves P a little asymmetric, and nothing but this keeps that from growing as
         # 1/γ a sample.
-        self.precision[self.turn] = column
-        gain = column / (1 + strength * column[self.turn])
-        self.weights = self.weights - strength * torch.outer(gain, self.weights[self.turn])
-        self.precision.addr_(-strength * gain, column)
-        self.turn = (self.turn + 1) % size
+        self.precision[turns] = columns.T
+        inner = self.precision[turns][:, turns] + torch.diag(count / ((1 - keep) * size * prior))
+        solved = torch.linalg.solve(inner, torch.cat((self.weights[turns], columns.T), 1))
+        outputs = self.weights.shape[1]
+        self.weights = self.weights - columns @ solved[:, :outputs]
+        self.precision.addmm_(columns, solved[:, outputs:], alpha=-1)
+        self.turn = (self.turn + count) % size
 
 
 def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:

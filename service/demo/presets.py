@@ -20,7 +20,7 @@ from service.recordings import Recording
 LEARNED = "learned"
 LIMIT_S = 140.0
 SHORT_LIMIT_S = 30.0
-LEARNING = LearningSpec(rate=0.03)
+LEARNING = LearningSpec(rate=0.01, every=8)
 
 
 @dataclass(frozen=True)
@@ -127,26 +127,28 @@ def _trace(recording: Recording) -> _Choice:
     """
     (length,) = recording.shape
     return _Choice(
-        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(4, 1), max_order=1),
-        features=FeatureSpec(orders=(1,), grid=(0,), raw_grid=length // 2),
-        readout=ReadoutSpec(kind=recording.kind, ridge=100.0),
-        structure=StructureSpec(epsilon=0.005),
-        linear_grid=length // 2,
-        linear_ridge=100.0,
-        samples=4000,
+        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(1, 1), max_order=2),
+        features=FeatureSpec(
+            orders=(0, 1), grid=(0,), order_weight=(1.0,), raw_grid=min(length, 64)
+        ),
+        readout=ReadoutSpec(kind=recording.kind, ridge=300.0),
+        structure=StructureSpec(),
+        linear_grid=min(length, 64),
+        linear_ridge=300.0,
+        samples=5000,
         short_samples=400,
     )
 
 
 def _movie(recording: Recording) -> _Choice:
     return _Choice(
-        bank=BankSpec(J=_octaves(recording, 4), L=4, max_order=2),
+        bank=BankSpec(J=_octaves(recording, 3), L=6, max_order=2),
         features=FeatureSpec(),
-        readout=ReadoutSpec(kind=recording.kind, ridge=100.0),
-        structure=StructureSpec(window=400, check_every=200),
+        readout=ReadoutSpec(kind=recording.kind, ridge=300.0),
+        structure=StructureSpec(check_every=400),
         linear_grid=16,
         linear_ridge=1000.0,
-        samples=1500,
+        samples=3600,
         short_samples=150,
     )
 

@@ -35,8 +35,8 @@ class TraceCut:
         bin_s: Width of the bin of spikes that a window predicts; also the step between windows.
     """
 
-    rate_hz: float = 2500.0
-    window_samples: int = 32
+    rate_hz: float = 5000.0
+    window_samples: int = 64
     bin_s: float = 0.004
 
     def __post_init__(self) -> None:
@@ -45,9 +45,9 @@ class TraceCut:
 
     @classmethod
     def for_rate(cls, rate_hz: float) -> "TraceCut":
-        """Defaults for a recording: 12.8 ms windows and 4 ms bins at about 2.5 kHz.
+        """Defaults for a recording: 12.8 ms windows and 4 ms bins at about 5 kHz.
 
-        Below 1.25 kHz a recording keeps its rate and gets windows of 128 steps and bins of four.
+        Below 2.5 kHz a recording keeps its rate and gets windows of 128 steps and bins of four.
         """
         default = cls()
         step = round(rate_hz / default.rate_hz)
@@ -200,7 +200,7 @@ def decimate_causal(stimulus: NDArray[Any], step: int) -> NDArray[np.float32]:
 
     Linear-phase FIR (Kaiser window), passing up to 3/4 of the new Nyquist rate and 60 dB down from
     5/4 of it. A zero-phase filter would look ahead by half its length; this one delays the
-    stimulus by that half instead (2.95 ms from 20 to 2.5 kHz). Before its first value the stimulus
+    stimulus by that half instead (1.5 ms from 20 to 5 kHz). Before its first value the stimulus
     is taken to be constant.
 
     Args:
