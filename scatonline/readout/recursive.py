@@ -145,16 +145,26 @@ class RecursiveReadout:
         count = min(size, math.ceil(size * (1 - keep) / _ROUND))
         turns = (self.turn + torch.arange(count, device=self.weights.device)) % size
         prior = torch.where(turns == 0, _INTERCEPT_PRECISION, self.spec.ridge).to(torch.float64)
-        columns = self.precision[:, turns]
-        # Rounding leaves P a little asymmetric, and nothing but this keeps that from growing as
-        # 1/γ a sample.
-        self.precision[turns] = columns.T
-        inner = self.precision[turns][:, turns] + torch.diag(count / ((1 - keep) * size * prior))
-        solved = torch.linalg.solve(inner, torch.cat((self.weights[turns], columns.T), 1))
-        outputs = self.weights.shape[1]
-        self.weights = self.weights - columns @ solved[:, :outputs]
-        self.precision.addmm_(columns, solved[:, outputs:], alpha=-1)
+        columns = self._symmetrised(turns)
+        inner = columns[turns] + torch.diag(count / ((1 - keep) * size * prior))
+        root = torch.linalg.cholesky(inner)
+        half = torch.linalg.solve_triangular(root, columns.T, upper=False)
+        shrink = torch.cholesky_solve(self.weights[turns], root)
+        self.weights = self.weights - columns @ shrink
+        self.precision.addmm_(half.T, half, alpha=-1)
         self.turn = (self.turn + count) % size
+
+    def _symmetrised(self, turns: Tensor) -> Tensor:
+        """Columns of P after making P symmetric there.
+
+        Rounding leaves it a little asymmetric, and nothing but this keeps that from growing as 1/γ
+        a sample.
+        """
+        columns = self.precision[:, turns]
+        columns[turns] = (columns[turns] + columns[turns].T) / 2
+        self.precision[:, turns] = columns
+        self.precision[turns] = columns.T
+        return columns
 
 
 def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
