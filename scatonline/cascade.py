@@ -19,7 +19,15 @@ from torch import Tensor
 
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
-from scatonline.fourier import crop, fold, fold_filters, low_pass, low_pass_matrix, pad, padded_length
+from scatonline.fourier import (
+    crop,
+    fold,
+    fold_filters,
+    low_pass,
+    low_pass_matrix,
+    pad,
+    padded_length,
+)
 
 # Signals that go through together; more would leave the processor's cache.
 _BATCH = 8
@@ -74,6 +82,50 @@ class _Modulus(torch.autograd.Function):
 def modulus(z: Tensor) -> Tensor:
     """|z| of a complex tensor, differentiable everywhere."""
     return _Modulus.apply(z)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _AliasedProduct(torch.autograd.Function):
+    """Sum over aliases of every filter times every channel, in frequency.
+
+    ``out[l, c] = Σ_a ψ[a, l]·x[a, c]``. Each term is one pass along neighbouring frequencies; a
+    matrix product a frequency would be too small for any library to be quick at, and autograd's own
+    backward would write out every term of both sums.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, psi: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(psi, x)
+        out = psi[0][:, None] * x[0][None]
+        for a in range(1, psi.shape[0]):
+            out.addcmul_(psi[a][:, None], x[a][None])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+        psi, x = ctx.saved_tensors
+        to_psi = to_x = None
+        if ctx.needs_input_grad[0]:
+            to_psi = x[:, :1] * grad[:, 0]
+            for c in range(1, x.shape[1]):
+                to_psi.addcmul_(x[:, c : c + 1], grad[:, c])
+        if ctx.needs_input_grad[1]:
+            to_x = psi[:, :1] * grad[0]
+            for row in range(1, psi.shape[1]):
+                to_x.addcmul_(psi[:, row : row + 1], grad[row])
+        return to_psi, to_x
+
+
+def aliased_product(psi: Tensor, x: Tensor) -> Tensor:
+    """Filters times folded channels, summed over aliases.
+
+    Args:
+        psi: ``(aliases, filters, n)``, see :func:`fourier.fold_filters`.
+        x: ``(aliases, channels, n)``, see :func:`fourier.fold`.
+
+    Returns:
+        ``(filters, channels, n)``.
+    """
+    return _AliasedProduct.apply(psi, x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Geometry:
@@ -159,7 +211,7 @@ class Cascade:
                 [i for i, name in enumerate(self.layers[m]) if name.scale == j]
                 for m, j in enumerate(scales)
             ]
-            # The newest filter varies slowest, as the matrix product lays the channels out.
+            # The newest filter varies slowest, as the product lays the channels out.
             for newest_first in product(*reversed(rows)):
                 index = tuple(reversed(newest_first))
                 emitted.append((index, Path(tuple(self.layers[m][i] for m, i in enumerate(index)))))
@@ -170,7 +222,7 @@ class Cascade:
 
     def filters(self, spectra: Sequence[dict[int, Tensor]], dtype: torch.dtype) -> Filters:
         """ψ̂ by layer and scale → the folded filters that :meth:`transform` takes."""
-        axes = [axis + 1 for axis in self.geometry.axes]
+        axes = self._grid_axes
         built: Filters = {}
         for layer, scale, level in self._uses:
             factor = 2 ** (self.geometry.level(scale) - level)
@@ -194,31 +246,35 @@ class Cascade:
 
     def _piece(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:
         geometry = self.geometry
-        signal = pad(x, geometry.padded, geometry.spec.padding).movedim(0, -1)
         maps: list[Tensor] = []
-        waiting: list[tuple[tuple[int, ...], Tensor]] = [((), signal)]
+        waiting: list[tuple[tuple[int, ...], Tensor]] = [
+            ((), pad(x, geometry.padded, geometry.spec.padding))
+        ]
         while waiting:
             scales, u = waiting.pop()
             averaged = low_pass(u, matrices[self._level(scales)])
-            maps.append(averaged.reshape(*geometry.output_shape, -1, x.shape[0]))
+            maps.append(averaged.view(-1, x.shape[0], *geometry.output_shape))
             deeper = self._deeper(scales)
             if deeper:
-                spectrum = torch.fft.fftn(u, dim=geometry.axes).contiguous()
-                waiting += [((*scales, j), self._layer(spectrum, scales, j, filters)) for j in deeper]
-        channels = torch.cat(maps, -2).index_select(-2, self._order_on(x.device))
-        return channels.movedim(-1, 0).movedim(-1, 1)
+                spectrum = torch.fft.fftn(u, dim=self._grid_axes)
+                waiting += [
+                    ((*scales, j), self._layer(spectrum, scales, j, filters)) for j in deeper
+                ]
+        return torch.cat(maps).index_select(0, self._order_on(x.device)).transpose(0, 1)
 
     def _layer(self, spectrum: Tensor, scales: tuple[int, ...], j: int, filters: Filters) -> Tensor:
-        """|u ∗ ψ| for all filters of scale j at once: ``(*grid, filters·channels)``."""
+        """|u ∗ ψ| for all filters of scale j at once: ``(filters·channels, *grid)``."""
         level = self._level(scales)
         factor = 2 ** (self.geometry.level(j) - level)
-        folded = torch.view_as_real(fold(spectrum, factor, len(self.geometry.axes))).flatten(-2)
-        psi = filters[len(scales) + 1, j, level]
-        # Without aliases the matrix product is an outer one, which a plain product does faster.
-        convolved = psi * folded if factor == 1 else torch.bmm(psi, folded)
-        grid = [n // factor for n in spectrum.shape[:-1]]
-        z = torch.view_as_complex(convolved.view(*grid, -1, 2))
-        return modulus(torch.fft.ifftn(z, dim=self.geometry.axes))
+        folded = fold(spectrum, factor, len(self.geometry.axes))
+        product = aliased_product(filters[len(scales) + 1, j, level], folded)
+        grid = [n // factor for n in spectrum.shape[1:]]
+        z = torch.view_as_complex(product.view(-1, *grid, 2))
+        return modulus(torch.fft.ifftn(z, dim=self._grid_axes))
+
+    @property
+    def _grid_axes(self) -> tuple[int, ...]:
+        return tuple(axis + 1 for axis in self.geometry.axes)
 
     def _order_on(self, device: torch.device) -> Tensor:
         # Kept on each device: a copy a sample would make the host wait.

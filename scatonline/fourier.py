@@ -1,8 +1,8 @@
 """Grids, padding, sub-sampling and low-pass sampling: the Fourier side of scattering.
 
-Signals are laid out *channels last*, ``(*grid, channels)`` with one or two grid axes, so that the
-products over frequencies of :mod:`scatonline.scattering` need no permutation. A *level* r is a grid
-that keeps every 2^r-th sample.
+Signals are laid out ``(channels, *grid)`` with one or two grid axes, so that Fourier transforms run
+along neighbouring samples and products of spectra along neighbouring frequencies. A *level* r is a
+grid that keeps every 2^r-th sample.
 """
 
 import math
@@ -99,41 +99,45 @@ def crop(spectrum: Tensor, level: int, axes: Sequence[int]) -> Tensor:
 
 
 def fold(spectrum: Tensor, factor: int, dimensions: int) -> Tensor:
-    """Brings frequencies that alias under sub-sampling together.
+    """Brings frequencies that alias under sub-sampling together, as real numbers.
 
     Args:
-        spectrum: ``(*grid, channels)``.
+        spectrum: ``(channels, *grid)`` complex.
         factor: Sub-sampling along each axis.
         dimensions: Number of grid axes, 1 or 2.
 
     Returns:
-        ``(frequencies, factor**dimensions, channels)``.
+        ``(factor**dimensions, channels, 2·frequencies)`` real and imaginary parts in turn.
     """
-    channels = spectrum.shape[-1]
-    if dimensions == 1:
-        (n,) = spectrum.shape[:-1]
-        return spectrum.view(factor, n // factor, channels).transpose(0, 1)
-    m, n = spectrum.shape[:-1]
-    split = spectrum.view(factor, m // factor, factor, n // factor, channels)
-    return split.permute(1, 3, 0, 2, 4).reshape(-1, factor * factor, channels)
+    parts = torch.view_as_real(spectrum).flatten(-2)
+    return _gather_aliases(parts, factor, dimensions)
 
 
 def fold_filters(spectra: Tensor, factor: int, dimensions: int) -> Tensor:
-    """:func:`fold` for a batch of filters.
+    """:func:`fold` for real filters, each value once for the real and once for the imaginary part.
 
     Args:
-        spectra: ``(filters, *grid)``.
+        spectra: ``(filters, *grid)`` real.
         factor: Sub-sampling along each axis.
         dimensions: Number of grid axes, 1 or 2.
 
     Returns:
-        ``(frequencies, filters, factor**dimensions)``, divided by the number of aliases so that the
-        product with a folded signal is the spectrum of the sub-sampled result.
+        ``(factor**dimensions, filters, 2·frequencies)``, divided by the number of aliases so that
+        the sum over aliases of its product with a folded signal is the spectrum of the sub-sampled
+        result.
     """
-    channels_last = spectra.movedim(0, -1).contiguous()
-    folded = fold(channels_last, factor, dimensions).transpose(1, 2)
-    aliases = folded.shape[-1]
-    return (folded / aliases).contiguous()
+    twice = spectra.repeat_interleave(2, -1) / factor**dimensions
+    return _gather_aliases(twice, factor, dimensions)
+
+
+def _gather_aliases(parts: Tensor, factor: int, dimensions: int) -> Tensor:
+    """``(rows, *grid)`` → ``(aliases, rows, frequencies)``; no copy where nothing aliases."""
+    rows = parts.shape[0]
+    if dimensions == 1:
+        return parts.view(rows, factor, -1).transpose(0, 1).contiguous()
+    m, n = parts.shape[1:]
+    split = parts.view(rows, factor, m // factor, factor, n // factor)
+    return split.permute(1, 3, 0, 2, 4).reshape(factor * factor, rows, -1)
 
 
 def low_pass_matrix(phi: Tensor, level: int, stride: int, first: int, count: int) -> Tensor:
@@ -157,10 +161,10 @@ def low_pass_matrix(phi: Tensor, level: int, stride: int, first: int, count: int
 
 
 def low_pass(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Applies one :func:`low_pass_matrix` an axis: ``(*grid, channels)`` → ``(*out, channels)``."""
-    first = matrices[0]
-    rows = (first @ x.reshape(x.shape[0], -1)).view(first.shape[0], *x.shape[1:])
-    return rows if len(matrices) == 1 else matrices[1] @ rows
+    """Applies one :func:`low_pass_matrix` an axis: ``(channels, *grid)`` → ``(channels, *out)``."""
+    last = matrices[-1]
+    rows = (x.reshape(-1, x.shape[-1]) @ last.T).view(*x.shape[:-1], last.shape[0])
+    return rows if len(matrices) == 1 else matrices[0] @ rows
 
 
 def check_signal(x: Tensor, shape: Sequence[int]) -> None:

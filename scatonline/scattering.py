@@ -1,6 +1,7 @@
 """Scattering of real signals with learnable filters: banks, one a layer, and their cascade."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Scattering(nn.Module):
         layers = range(1, spec.max_order + 1)
         self.banks = nn.ModuleList(FilterBank(spec, family, layer) for layer in layers)
         self._phi = family.low_pass()
-        self._kept: tuple[object, list[list[Tensor]], Filters] | None = None
+        self._kept: _Kept | None = None
         self.arrange()
 
     @property
@@ -89,6 +90,9 @@ class Scattering(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scattering coefficients with filters built from the present θ.
 
+        Without gradients, filters are built once and kept until θ differs. A program that must not
+        wait for a GPU calls :meth:`build` itself and ``cascade.transform``, as the learner does.
+
         Args:
             x: ``(..., *shape)`` float32 or float64, finite.
 
@@ -111,9 +115,34 @@ class Scattering(nn.Module):
         thetas = [self.bank(m + 1).theta for m in range(len(self.banks))]
         if torch.is_grad_enabled() and any(theta.requires_grad for theta in thetas):
             return self.low_pass(x.dtype, x.device), self.build(x.dtype)
-        versions = tuple((id(theta), theta._version) for theta in thetas)
-        key = (x.dtype, x.device, versions, id(self.cascade))
-        if self._kept is None or self._kept[0] != key:
+        if self._kept is None or not self._kept.serves(self.cascade, thetas, x):
             with torch.no_grad():
-                self._kept = key, self.low_pass(x.dtype, x.device), self.build(x.dtype)
-        return self._kept[1:]
+                self._kept = _Kept(
+                    self.cascade,
+                    [theta.detach().clone() for theta in thetas],
+                    self.low_pass(x.dtype, x.device),
+                    self.build(x.dtype),
+                )
+        return self._kept.low_pass, self._kept.filters
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Filters made before, and what they were made for."""
+
+    cascade: Cascade
+    thetas: list[Tensor]
+    low_pass: list[list[Tensor]]
+    filters: Filters
+
+    def serves(self, cascade: Cascade, thetas: Sequence[Tensor], x: Tensor) -> bool:
+        """Whether they are the filters of ``cascade`` at ``thetas`` for inputs like ``x``.
+
+        θ is compared by value: version counters miss writes through ``.data``.
+        """
+        made = self.low_pass[0][0]
+        return (
+            self.cascade is cascade
+            and (made.dtype, made.device) == (x.dtype, x.device)
+            and all(torch.equal(a, b) for a, b in zip(self.thetas, thetas, strict=True))
+        )

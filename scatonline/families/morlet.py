@@ -102,19 +102,21 @@ class Morlet2D:
     def _in_frequency(self, values: Tensor) -> Tensor:
         """Two Gaussians, about ξ and about 0, whose difference vanishes at 0."""
         theta, xi, sigma, slant = values.unbind(1)
-        cos, sin = torch.cos(theta)[:, None], torch.sin(theta)[:, None]
+        cos, sin, q = torch.cos(theta), torch.sin(theta), slant.square()
         x, y = (
             2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64, device=values.device)
             for n in self.grid
         )
-        along = (cos * x)[:, :, None] + (sin * y)[:, None, :]
-        across = (cos * y)[:, None, :] - (sin * x)[:, :, None]
-        width = (-0.5 * sigma.square())[:, None, None]
-        ellipse = (across / slant[:, None, None]).square()
-        centre = xi[:, None, None]
-        gabor = torch.exp(width * ((along - centre).square() + ellipse))
-        low = torch.exp(width * (along.square() + ellipse + centre.square()))
-        return (gabor - low) * (math.pi / _KYMATIO_PI)
+        width = -0.5 * sigma.square()
+        level = width * xi.square()
+        ellipse = (
+            width * (cos**2 + sin**2 / q),
+            width * (sin**2 + cos**2 / q),
+            width * 2 * cos * sin * (1 - 1 / q),
+        )
+        pull = -2 * width * xi
+        gabor = _gaussian(x, y, level, *ellipse, pull * cos, pull * sin)
+        return (gabor - _gaussian(x, y, level, *ellipse)) * (math.pi / _KYMATIO_PI)
 
     def _in_space(self, values: Tensor, scale: int) -> Tensor:
         """As env·(cos + sin − κ): a Hermitian ψ's spectrum is the Hartley transform of that."""
@@ -148,18 +150,35 @@ class Morlet2D:
             for n, shift in zip(self.grid, (row, column), strict=True)
         )
         q = slant.square()
-        width = 1 / (2 * sigma.square())
-        xx, yy = (cos**2 + q * sin**2) * width, (sin**2 + q * cos**2) * width
-        xy = 2 * cos * sin * (1 - q) * width
-        level = torch.log(slant * width / _KYMATIO_PI)
-        rows = level[:, None] - xx[:, None] * x.square()
-        columns = yy[:, None] * y.square()
-        cross = (xy[:, None] * x)[:, :, None] * y
-        envelope = torch.exp(rows[:, :, None] - columns[:, None, :] - cross)
+        width = -1 / (2 * sigma.square())
+        envelope = _gaussian(
+            x,
+            y,
+            torch.log(-slant * width / _KYMATIO_PI),
+            width * (cos**2 + q * sin**2),
+            width * (sin**2 + q * cos**2),
+            width * 2 * cos * sin * (1 - q),
+        )
         px, py = (xi * cos)[:, None] * x, (xi * sin)[:, None] * y
         wave_x = torch.stack((torch.cos(px), torch.sin(px)), 2)
         wave_y = torch.stack((torch.cos(py) + torch.sin(py), torch.cos(py) - torch.sin(py)), 1)
         return envelope, envelope * (wave_x @ wave_y)
+
+
+def _gaussian(x: Tensor, y: Tensor, *coefficients: Tensor) -> Tensor:
+    """exp of quadratic forms, ``(filters, len(x), len(y))``.
+
+    Args:
+        x: Positions along the first axis.
+        y: Positions along the second axis.
+        coefficients: ``(filters,)`` each, of 1, x², y², xy and, where given, x and y.
+    """
+    ones_x, ones_y = torch.ones_like(x), torch.ones_like(y)
+    factors = ((ones_x, ones_y), (x * x, ones_y), (ones_x, y * y), (x, y), (x, ones_y), (ones_x, y))
+    used = factors[: len(coefficients)]
+    # One matrix product, so that going back to the coefficients is one as well.
+    basis = torch.stack([torch.outer(a, b).flatten() for a, b in used])
+    return torch.exp(torch.stack(coefficients, 1) @ basis).view(-1, len(x), len(y))
 
 
 class Morlet1D:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scatonline.config import Padding
 from scatonline.errors import ConfigError, ShapeError
+from scatonline.cascade import aliased_product
 from scatonline.fourier import (
     check_signal,
     crop,
@@ -96,18 +97,25 @@ def test_cropping_keeps_the_frequencies_of_the_coarser_grid(level: int) -> None:
 def test_folding_is_sub_sampling(grid: tuple[int, ...], factor: int) -> None:
     """Product and sum over aliases = convolution on the full grid, then leaving samples out."""
     dimensions = len(grid)
-    x, psi = noise(*grid, 3), noise(2, *grid)
-    axes = tuple(range(dimensions))
+    x, psi = noise(3, *grid), noise(2, *grid)
+    axes = tuple(axis + 1 for axis in range(dimensions))
     folded = fold(torch.fft.fftn(x, dim=axes), factor, dimensions)
-    filters = fold_filters(psi, factor, dimensions).to(folded.dtype)
+    filters = fold_filters(psi, factor, dimensions)
     coarse = [n // factor for n in grid]
-    spectrum = torch.einsum("fka,fac->fkc", filters, folded).reshape(*coarse, 2, 3)
-    ours = torch.fft.ifftn(spectrum, dim=axes)
+    product = aliased_product(filters, folded)
+    spectrum = torch.view_as_complex(product.view(2, 3, *coarse, 2))
+    ours = torch.fft.ifftn(spectrum, dim=[axis + 1 for axis in axes])
     for k in range(2):
-        product = torch.fft.fftn(x, dim=axes) * psi[k][..., None]
-        full = torch.fft.ifftn(product, dim=axes)
-        kept = full[::factor] if dimensions == 1 else full[::factor, ::factor]
-        np.testing.assert_allclose(ours[..., k, :], kept, atol=1e-13)
+        full = torch.fft.ifftn(torch.fft.fftn(x, dim=axes) * psi[k], dim=axes)
+        kept = full[:, ::factor] if dimensions == 1 else full[:, ::factor, ::factor]
+        np.testing.assert_allclose(ours[k], kept, atol=1e-13)
+
+
+def test_the_aliased_product_has_the_gradient_of_its_formula() -> None:
+    psi, x = noise(4, 3, 10).requires_grad_(), noise(4, 2, 10).requires_grad_()
+    assert torch.autograd.gradcheck(aliased_product, (psi, x))
+    expected = torch.einsum("aln,acn->lcn", psi, x)
+    np.testing.assert_allclose(aliased_product(psi, x).detach(), expected.detach(), atol=1e-13)
 
 
 @pytest.mark.parametrize(("level", "stride", "first", "count"), [(0, 4, 1, 5), (1, 2, 0, 8)])
@@ -124,12 +132,12 @@ def test_low_pass_matrix_is_convolution_and_sub_sampling(
 
 def test_low_pass_averages_each_axis() -> None:
     """Over a plane: rows, then columns, each channel by itself."""
-    x = noise(6, 8, 2)
+    x = noise(2, 6, 8)
     rows, columns = noise(3, 6), noise(4, 8)
-    expected = torch.einsum("am,bn,mnc->abc", rows, columns, x)
+    expected = torch.einsum("am,bn,cmn->cab", rows, columns, x)
     np.testing.assert_allclose(low_pass(x, [rows, columns]), expected, atol=1e-13)
-    line = noise(6, 2)
-    np.testing.assert_allclose(low_pass(line, [rows]), rows @ line, atol=1e-13)
+    line = noise(2, 6)
+    np.testing.assert_allclose(low_pass(line, [rows]), line @ rows.T, atol=1e-13)
 
 
 @pytest.mark.parametrize(
