@@ -11,8 +11,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from scatonline.drift import ChangeDetector
 from scatonline.model import Model
-from scatonline.sample import Prediction
+from scatonline.sample import Outcome, Prediction
 from service.engine.checks import StructureChecks
 from service.engine.events import (
     AppliedDecision,
@@ -82,6 +83,7 @@ class Engine:
         instruments.watch_queue(self._inbox.depth, limits.queue_depth)
         self._checks = StructureChecks(self._inbox, instruments)
         self._reporter = Reporter(model, instruments, limits.report_every_s)
+        self._change = ChangeDetector()
         self._reader = model.reader()
         self._readers = ThreadPoolExecutor(limits.readers, thread_name_prefix=f"read-{self.name}")
         self._predictions = threading.BoundedSemaphore(limits.queue_depth)
@@ -221,12 +223,19 @@ class Engine:
             self._instruments.samples.inc()
         elif isinstance(event, LabelArrived):
             self._instruments.labels.inc()
-        elif isinstance(result, AppliedDecision) and result.decision.moves:
+        if isinstance(result, Outcome) and result.loss is not None:
+            self._watch(result.loss)
+        if isinstance(result, AppliedDecision) and result.decision.moves:
             for move in result.decision.moves:
                 self._instruments.moves[move.kind].inc()
             self._reporter.hasten()
             self._saver.hasten()
         return result
+
+    def _watch(self, loss: float) -> None:
+        if self._change.update(loss):
+            self._instruments.loss_changes.inc()
+            _log.info("loss_changed", model=self.name, event_number=self._model.event)
 
     def _seconds_until_chore(self) -> float | None:
         """How long the writer may sleep; None while no chore is in sight."""

@@ -39,6 +39,12 @@ class Instruments:
             model,
             registry=registry,
         )
+        self.loss_changes = Counter(
+            "scatonline_loss_changes",
+            "Changes of the prequential loss found by ADWIN since the process started.",
+            model,
+            registry=registry,
+        )
         self.rejected = Counter(
             "scatonline_rejected",
             "Requests refused since the process started, by status code.",
@@ -136,6 +142,7 @@ class ModelInstruments:
     def __init__(self, instruments: Instruments, model: str) -> None:
         self.samples = instruments.samples.labels(model)
         self.labels = instruments.labels.labels(model)
+        self.loss_changes = instruments.loss_changes.labels(model)
         self.update_latency = Latency(instruments.update_latency.labels(model))
         self.predict_latency = Latency(instruments.predict_latency.labels(model))
         self.moves = {kind: instruments.moves.labels(model, kind) for kind in ("add", "drop")}
