@@ -6,6 +6,8 @@ pass through the cascade a sample, and go on to θ once a step, so that filters 
 step.
 """
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -100,16 +102,19 @@ class Learner:
         """Adds and drops filters; returns each new column's old one, −1 where new.
 
         Gradients collected so far are let go: they belong to filters that may be gone.
+
+        Raises:
+            UnknownName: a filter to be dropped does not exist. Nothing has changed then.
+            NumericalError: the frame bound cannot hold without it; likewise.
         """
         before = self.layout
-        for move in moves:
-            if move.kind == "drop":
-                row = self.scattering.drop(move.layer, move.filter_id)
-                self.descents[move.layer - 1].remove(row)
-            else:
-                self.scattering.add(move.layer, move.scale, move.values, move.filter_id)
-                row = self.scattering.bank(move.layer).row(move.filter_id)
-                self.descents[move.layer - 1].insert(row)
+        scattering = copy.deepcopy(self.scattering)
+        rows = [_moved(scattering, move) for move in moves]
+        scattering.build()
+        self.scattering = scattering
+        for move, row in zip(moves, rows, strict=True):
+            descent = self.descents[move.layer - 1]
+            (descent.remove if move.kind == "drop" else descent.insert)(row)
         self.layout = Layout(self.spec, self.scattering.cascade)
         index = self.layout.carried_from(before).to(self.device)
         added = [move for move in moves if move.kind == "add"]
@@ -144,3 +149,11 @@ class Learner:
             if gradient is not None:
                 descent.step(bank, gradient)
         self.rebuild()
+
+
+def _moved(scattering: Scattering, move: Move) -> int:
+    """Makes a move and returns the row that came or went."""
+    if move.kind == "drop":
+        return scattering.drop(move.layer, move.filter_id)
+    scattering.add(move.layer, move.scale, move.values, move.filter_id)
+    return scattering.bank(move.layer).row(move.filter_id)

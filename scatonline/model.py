@@ -248,17 +248,29 @@ class Model:
         """Takes a check's result as one event and returns the moves made.
 
         Moves of a check that looked at an older structure are not made; its CARs are kept.
+
+        Raises:
+            UnknownName: a filter to be dropped does not exist.
+            NumericalError: the bound is ``tight`` and a frequency would be left without a filter.
         """
-        self.event += 1
         past = self.structure
         moves = decision.moves if decision.base_event == past.version else ()
-        moves = tuple(replace(move, event=self.event) for move in moves)
+        moves = tuple(replace(move, event=self.event + 1) for move in moves)
         drops = [m for m in moves if m.kind == "drop"]
         gone = tuple((self._recent_drop(m), past.learned) for m in drops)
         horizon = past.learned - _NO_RETURN_WINDOWS * self.spec.structure.window
+        # After a removal CARs are computed again, at the level of the next look.
+        spent = min(
+            sum(m.kind == "drop" for m in decision.moves) + 1, self.spec.structure.max_drops
+        )
+        if moves:
+            index = self.learner.restructure(moves)
+            for session in self._sessions.values():
+                session.restructure(index)
+        self.event += 1
         self.structure = replace(
             past,
-            look=decision.look + max(1, len(drops)),
+            look=decision.look + max(1, spent),
             version=past.version + len(moves),
             checked_at=past.learned,
             moved_at=past.learned if moves else past.moved_at,
@@ -267,10 +279,6 @@ class Model:
             recent_drops=tuple(d for d in past.recent_drops if d[1] > horizon) + gone,
             moves=past.moves + tuple(replace(m, mean=(), column_scale=()) for m in moves),
         )
-        if moves:
-            index = self.learner.restructure(moves)
-            for session in self._sessions.values():
-                session.restructure(index)
         return moves
 
     def filters(self) -> tuple[FilterReport, ...]:
@@ -409,14 +417,25 @@ class Model:
         return float(loss.nansum() if session.readout.link.classes else loss.nanmean())
 
     def _replay_calibration(self) -> None:
-        """Teaches the first samples again, after the columns' scales changed."""
-        for name in {name for name, _, _ in self.learner.calibration}:
-            session = self._sessions[name]
+        """Teaches the first samples again, after the columns' scales changed.
+
+        All readouts start anew, also those that took over what was learned on the old scales; each
+        takes over again, from the session before its first sample.
+        """
+        for session in self._sessions.values():
             session.readout = RecursiveReadout.fresh(
                 self.spec.readout, self.learner.layout.width, len(session.outputs), self.device
             )
+        untaught, last = dict(self._sessions), None
         for name, columns, target in self.learner.calibration:
-            self._sessions[name].readout.observe(self.learner.standardiser(columns), target)
+            session = self._sessions[name]
+            if untaught.pop(name, None) and last is not None:
+                session.carry_over(last)
+            session.readout.observe(self.learner.standardiser(columns), target)
+            last = session
+        for session in untaught.values():
+            if last is not None:
+                session.carry_over(last)
         if self.learner.calibrated:
             self.learner.calibration = []
 

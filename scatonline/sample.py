@@ -10,6 +10,9 @@ from scatonline.errors import NumericalError, ShapeError
 
 Array = NDArray[np.float32]
 
+# Squares of sums of this many, over a million of them, are still finite in single precision.
+LARGEST_INPUT = 1e12
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -73,7 +76,7 @@ def check_input(spec: ModelSpec, x: NDArray[np.generic]) -> None:
 
     Raises:
         ShapeError: wrong shape or not a real number type.
-        NumericalError: an entry is NaN or infinite.
+        NumericalError: an entry is NaN or infinite, or too large for single precision.
     """
     expected = (spec.channels, *spec.shape)
     if tuple(x.shape) != expected:
@@ -86,6 +89,12 @@ def check_input(spec: ModelSpec, x: NDArray[np.generic]) -> None:
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = int(np.size(x) - np.isfinite(x).sum())
         raise NumericalError(f"input has {bad} entries that are NaN or infinite, expected none")
+    largest = max(float(x.max()), -float(x.min())) * max(abs(s) for s in spec.input_scale)
+    if largest > LARGEST_INPUT:
+        raise NumericalError(
+            f"input times the input scale reaches {largest:.3g}, too large to be transformed in "
+            f"single precision: expected at most {LARGEST_INPUT:g}"
+        )
 
 
 def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> None:
@@ -101,7 +110,8 @@ def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> 
             f"target has shape {tuple(target.shape)} and type {target.dtype}, expected "
             f"({outputs},) real numbers, one an output of the session"
         )
-    values = target.astype(np.float64)
+    with np.errstate(over="ignore"):
+        values = target.astype(np.float32).astype(np.float64)
     seen = values[~np.isnan(values)]
     if np.isinf(seen).any():
         raise NumericalError("target has infinite entries, expected finite ones or NaN for missing")

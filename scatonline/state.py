@@ -36,7 +36,8 @@ def require(spec: ModelSpec, meta: Mapping[str, Any]) -> None:
             f"state has format {meta.get('format')!r}, this version reads {FORMAT}: "
             "use the version that wrote it"
         )
-    saved, wanted = _flat(meta["spec"]), _flat(json.loads(json.dumps(spec.to_dict())))
+    # Through JSON, which knows no tuples, whether or not the state has been there.
+    saved, wanted = (_flat(json.loads(json.dumps(s))) for s in (meta["spec"], spec.to_dict()))
     differing = sorted(k for k in saved.keys() | wanted.keys() if saved.get(k) != wanted.get(k))
     if differing:
         listed = "; ".join(f"{k}: saved {saved.get(k)}, asked {wanted.get(k)}" for k in differing)
