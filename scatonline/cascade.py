@@ -74,9 +74,10 @@ class _Modulus(torch.autograd.Function):
         return r
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         z, r = ctx.saved_tensors
-        return z * (grad / r.clamp_min(torch.finfo(r.dtype).tiny))
+        along: Tensor = z * (grad / r.clamp_min(torch.finfo(r.dtype).tiny))
+        return along
 
 
 def modulus(z: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ class _AliasedProduct(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         psi, x = ctx.saved_tensors
         to_psi = to_x = None
         if ctx.needs_input_grad[0]:
@@ -241,7 +242,7 @@ class Cascade:
         Returns:
             ``(batch, channels, *output_shape)``.
         """
-        pieces = [self._piece(piece, filters, low_pass) for piece in x.split(_BATCH)]
+        pieces = [self._piece(piece, filters, low_pass) for piece in torch.split(x, _BATCH)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def _piece(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:

@@ -1,8 +1,8 @@
 """From one input to the columns that a readout sees.
 
-Scattering maps are averaged to a grid and compressed; the input itself may stand beside them. Columns
-come in blocks, one a scattering path (channels × cells each), raw terms last, so that a structure
-move adds or removes whole blocks.
+Scattering maps are averaged to a grid and compressed; the input itself may stand beside them.
+Columns come in blocks, one a scattering path (channels × cells each), raw terms last, so that a
+structure move adds or removes whole blocks.
 """
 
 from collections.abc import Sequence
@@ -180,7 +180,7 @@ class Standardiser:
         return (columns.double() - self.mean) * self.scale
 
     def carried(self, index: Tensor, mean: Tensor, scale: Tensor) -> "Standardiser":
-        """For another layout: old columns by ``index``, new ones (−1) from ``mean`` and ``scale``."""
+        """For another layout: old columns by ``index``, new ones (−1) with ``mean``, ``scale``."""
         old = index.clamp_min(0)
         new = index < 0
         carried_mean, carried_scale = self.mean[old], self.scale[old]
@@ -193,7 +193,7 @@ def _average(x: Tensor, grid: tuple[int, ...]) -> Tensor:
         return x
     if len(grid) == 1:
         return functional.adaptive_avg_pool1d(x, grid[0])
-    return functional.adaptive_avg_pool2d(x, grid)
+    return functional.adaptive_avg_pool2d(x, (grid[0], grid[1]))
 
 
 def _order_ranges(paths: Sequence[Path]) -> dict[int, tuple[int, int]]:

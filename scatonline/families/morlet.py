@@ -122,7 +122,7 @@ class Morlet2D:
         """As env·(cos + sin − κ): a Hermitian ψ's spectrum is the Hartley transform of that."""
         envelope, carrier = self._periods(values, self._images(scale))
         kappa = carrier.sum((1, 2), keepdim=True) / envelope.sum((1, 2), keepdim=True)
-        spectrum = torch.fft.fft2(carrier - kappa * envelope)
+        spectrum: Tensor = torch.fft.fft2(carrier - kappa * envelope)
         return spectrum.real - spectrum.imag
 
     def _images(self, scale: int) -> int:
@@ -131,7 +131,7 @@ class Morlet2D:
         Decided by the scale's default length, so that the cost never depends on data; a filter that
         has learned to be longer than its grid is cut at the grid's edge.
         """
-        longest = 0.8 * 2**scale * max(self.spec.L / 4, 1.0)
+        longest = 0.8 * 2.0**scale * max(self.spec.L / 4, 1.0)
         return max(0, math.ceil(min(_REACH * longest / min(self.grid) - 0.5, 2)))
 
     def _periods(self, values: Tensor, images: int) -> tuple[Tensor, Tensor]:
@@ -166,7 +166,7 @@ class Morlet2D:
 
 
 def _gaussian(x: Tensor, y: Tensor, *coefficients: Tensor) -> Tensor:
-    """exp of quadratic forms, ``(filters, len(x), len(y))``.
+    """Exp of quadratic forms, ``(filters, len(x), len(y))``.
 
     Args:
         x: Positions along the first axis.
@@ -213,17 +213,20 @@ class Morlet1D:
         xi, sigma = values
         return ((xi / math.sqrt(_RANGE), min(xi * math.sqrt(_RANGE), 0.5)), _octaves(sigma, 0, 0.5))
 
-    def spectra(self, values: Tensor, scale: int) -> Tensor:
+    def spectra(self, values: Tensor, scale: int) -> Tensor:  # noqa: ARG002 (the interface's)
         """ψ̂, real, ``(filters, N)``."""
         xi, sigma = values.unbind(1)
         (n,) = self.grid
         frequency = torch.fft.fftfreq(n, dtype=torch.float64, device=values.device) % 1
-        shifts = torch.arange(-_IMAGES_1D, _IMAGES_1D + 1, dtype=torch.float64, device=values.device)
+        shifts = torch.arange(
+            -_IMAGES_1D, _IMAGES_1D + 1, dtype=torch.float64, device=values.device
+        )
         positions = frequency + shifts[:, None]
         gabor = self._gaussian(positions - xi[:, None, None], sigma)
         low = self._gaussian(positions, sigma)
         psi = gabor - (gabor[:, :1] / low[:, :1]) * low
-        return psi / torch.fft.ifft(psi).abs().sum(1, keepdim=True)
+        length: Tensor = torch.fft.ifft(psi).abs().sum(1, keepdim=True)
+        return psi / length
 
     def low_pass(self) -> list[Tensor]:
         """A Gaussian of σ = 0.1/2^J cycles a sample in frequency."""

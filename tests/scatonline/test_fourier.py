@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scatonline.cascade import aliased_product
 from scatonline.config import Padding
 from scatonline.errors import ConfigError, ShapeError
-from scatonline.cascade import aliased_product
 from scatonline.fourier import (
     check_signal,
     crop,
