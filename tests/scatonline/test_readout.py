@@ -167,17 +167,18 @@ def test_gradient_is_that_of_the_mean_likelihood(kind: ReadoutKind) -> None:
     np.testing.assert_allclose(readout.gradient(mean.detach(), target), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("forgetting", [1.0, 0.995])
+@pytest.mark.parametrize(
+    ("kind", "forgetting"), [*((kind, 1.0) for kind in KINDS), ("gaussian", 0.995)]
+)
 def test_loss_falls_on_a_stationary_stream(kind: ReadoutKind, forgetting: float) -> None:
     """Each sample predicted before it is learned; at the end close to what can be known."""
-    z, y = stream(kind, 600)
+    z, y = stream(kind, 400)
     readout = fresh(kind, 4, 3, forgetting=forgetting)
     losses = []
     for zi, yi in zip(z, y, strict=True):
         losses.append(float(readout.link.loss(readout.predict(zi), yi).mean()))
         readout.observe(zi, yi)
-    early, late = np.mean(losses[:30]), np.mean(losses[-300:])
+    early, late = np.mean(losses[:30]), np.mean(losses[-200:])
     best = fit_of_whole(kind, z, y)
     assert late < early
     assert late < 1.1 * best + 0.01
@@ -198,7 +199,7 @@ def fit_of_whole(kind: ReadoutKind, z: Tensor, y: Tensor) -> float:
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        return float(link.loss(link.mean(ones @ weights), y)[-300:].mean())
+        return float(link.loss(link.mean(ones @ weights), y)[-200:].mean())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -225,16 +226,18 @@ def test_no_sample_is_predicted_worse_right_after_it_was_learned(
         assert bool((after <= before + 1e-6 * (1 + before.abs())).all())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_forgetting_does_not_wind_up(kind: ReadoutKind) -> None:
-    """2 000 samples that excite one direction only: P stays near its prior in all the others.
+@pytest.mark.parametrize(
+    ("kind", "samples"), [("gaussian", 2000), ("poisson", 300), ("softmax", 300)]
+)
+def test_forgetting_does_not_wind_up(kind: ReadoutKind, samples: int) -> None:
+    """Excited in one direction only, P stays near its prior in all the others.
 
-    What rounding leaves asymmetric would by now have grown by γ^−2000 = 10^44.
+    What rounding leaves asymmetric would grow by 1/γ a sample, to 10^44 times after 2 000.
     """
     readout = fresh(kind, 5, 2, ridge=10.0, forgetting=0.95)
     z = torch.tensor([1.0, 0, 0, 0, 0], dtype=torch.float64)
     target = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    for _ in range(2000):
+    for _ in range(samples):
         readout.observe(z, target)
     spread = torch.linalg.eigvalsh(readout.precision[2:, 2:])
     assert float(spread.max()) < 1.3 / 10.0
@@ -245,7 +248,7 @@ def test_forgetting_does_not_wind_up(kind: ReadoutKind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_forgetting_follows_a_change(kind: ReadoutKind) -> None:
-    (z, y), (later, changed) = stream(kind, 400), stream(kind, 400, seed=1)
+    (z, y), (later, changed) = stream(kind, 200), stream(kind, 100, seed=1)
     losses = {}
     for forgetting in (1.0, 0.98):
         readout = fresh(kind, 4, 3, forgetting=forgetting)
@@ -270,7 +273,7 @@ def test_rate_never_exceeds_the_largest_count_seen() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_intercept_alone_learns_the_mean(kind: ReadoutKind) -> None:
     """A readout without columns: what a stream is on average."""
-    _, y = stream(kind, 800)
+    _, y = stream(kind, 400)
     readout = fresh(kind, 0, 3)
     nothing = torch.zeros(0, dtype=torch.float64)
     for yi in y:

@@ -16,7 +16,7 @@ from scatonline.scattering import Scattering
 from scatonline.structure import RecentDrop, StructureDecision, StructureState, Window
 from tests.scatonline.planted import CARRIER, GRATINGS, check_of, gratings
 
-SHORT = 240
+SHORT = 180
 KINDS: tuple[ReadoutKind, ...] = ("gaussian", "poisson", "softmax")
 
 
@@ -31,7 +31,7 @@ def values_of(filter_id: str) -> tuple[float, ...]:
     return tuple(bank.values().detach()[bank.row(filter_id)].tolist())
 
 
-@pytest.mark.parametrize(("kind", "streams"), [("gaussian", 20), ("poisson", 8), ("softmax", 8)])
+@pytest.mark.parametrize(("kind", "streams"), [("gaussian", 20), ("poisson", 4), ("softmax", 4)])
 def test_what_carries_everything_stays_and_what_is_useless_goes(
     kind: ReadoutKind, streams: int
 ) -> None:
@@ -56,7 +56,7 @@ def test_what_carries_everything_stays_and_what_is_useless_goes(
 def test_of_two_that_carry_the_same_one_stays() -> None:
     """Each can go, but not both: CARs are computed again after a removal."""
     gone = 0
-    for seed in range(8):
+    for seed in range(4):
         scattering = Scattering(GRATINGS.bank, GRATINGS.shape)
         twin = scattering.add(1, 0, values_of(CARRIER))
         x, y = gratings(SHORT, seed)
@@ -66,7 +66,7 @@ def test_of_two_that_carry_the_same_one_stays() -> None:
         moves = {m.filter_id for m in decision.moves}
         assert not {CARRIER, twin} <= moves
         gone += bool({CARRIER, twin} & moves)
-    assert gone >= 5
+    assert gone >= 3
 
 
 def test_direction_that_is_missing_is_added() -> None:
@@ -87,7 +87,7 @@ def test_direction_that_is_missing_is_added() -> None:
 def test_nothing_is_added_that_gains_nothing() -> None:
     """A complete bank and every candidate tried, stream after stream: hardly ever."""
     added = 0
-    for seed in range(10):
+    for seed in range(5):
         x, y = gratings(SHORT, seed)
         decision = check_of(x, y, seed, max_drops=0, candidates=8, epsilon=0.05).run()
         added += bool(decision.moves)
@@ -199,8 +199,7 @@ def test_memory_of_the_search_survives_json() -> None:
     assert StructureState.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
 
 
-@pytest.mark.parametrize("samples", [16, 17, 25, 40])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "samples"), [*((k, 16) for k in KINDS), ("gaussian", 25)])
 def test_small_window_gives_a_decision(kind: ReadoutKind, samples: int) -> None:
     """Half of the smallest window that can be asked for is 16 samples."""
     spec = replace(GRATINGS, readout=ReadoutSpec(kind, ridge=1.0))
