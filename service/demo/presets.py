@@ -127,7 +127,7 @@ def _trace(recording: Recording) -> _Choice:
     """
     (length,) = recording.shape
     return _Choice(
-        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(1, 1), max_order=2),
+        bank=BankSpec(J=max(1, length.bit_length() - 4), Q=(1,), max_order=1),
         features=FeatureSpec(
             orders=(0, 1), grid=(0,), order_weight=(1.0,), raw_grid=min(length, 64)
         ),
