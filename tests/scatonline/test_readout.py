@@ -246,6 +246,17 @@ def test_forgetting_does_not_wind_up(kind: ReadoutKind, samples: int) -> None:
     np.testing.assert_allclose(readout.precision, readout.precision.T, atol=1e-9)
 
 
+def test_wide_readouts_do_not_wind_up_either() -> None:
+    """Many more columns than samples remembered: each is still reminded of its prior in time."""
+    readout = fresh("gaussian", 80, 1, ridge=10.0, forgetting=0.9)
+    z = torch.zeros(80, dtype=torch.float64)
+    z[0] = 1
+    for _ in range(200):
+        readout.observe(z, torch.ones(1, dtype=torch.float64))
+    spread = torch.linalg.eigvalsh(readout.precision[2:, 2:])
+    assert 0.6 / 10 < float(spread.min()) <= float(spread.max()) < 1.6 / 10
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_forgetting_follows_a_change(kind: ReadoutKind) -> None:
     (z, y), (later, changed) = stream(kind, 200), stream(kind, 100, seed=1)
