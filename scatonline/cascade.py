@@ -9,6 +9,7 @@ A cascade never changes: when a filter comes or goes a new one is made, so that 
 threads keep a consistent one.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -29,8 +30,8 @@ from scatonline.fourier import (
     padded_length,
 )
 
-# Signals that go through together; more would leave the processor's cache.
-_BATCH = 8
+# Samples of padded signal that go through together; more would leave the processor's cache.
+_TOGETHER = 2**16
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,8 @@ class Cascade:
         Returns:
             ``(batch, channels, *output_shape)``.
         """
-        pieces = [self._piece(piece, filters, low_pass) for piece in torch.split(x, _BATCH)]
+        together = max(1, _TOGETHER // math.prod(self.geometry.padded))
+        pieces = [self._piece(piece, filters, low_pass) for piece in torch.split(x, together)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def _piece(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:
