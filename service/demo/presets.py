@@ -142,13 +142,13 @@ def _trace(recording: Recording) -> _Choice:
 
 def _movie(recording: Recording) -> _Choice:
     return _Choice(
-        bank=BankSpec(J=_octaves(recording, 3), L=6, max_order=2),
+        bank=BankSpec(J=_octaves(recording, 3), L=4, max_order=2),
         features=FeatureSpec(),
         readout=ReadoutSpec(kind=recording.kind, ridge=300.0),
         structure=StructureSpec(check_every=400),
         linear_grid=16,
         linear_ridge=1000.0,
-        samples=3600,
+        samples=2400,
         short_samples=150,
     )
 
