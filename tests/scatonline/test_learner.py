@@ -107,28 +107,29 @@ def test_scales_are_estimated_at_doubling_counts_and_then_frozen() -> None:
 def test_learning_helps_where_no_filter_fits() -> None:
     """One filter, between a grating whose strength is the target and another one across it."""
     late = {}
+    learning = LearningSpec(warmup=20, every=2, rate=0.05, max_angle_rad=0.05, max_log_step=0.05)
     for enabled in (False, True):
         spec = specification(
             "gaussian",
             2,
             bank=replace(GRATINGS.bank, L=1),
             features=GRATINGS.features,
-            learning=LearningSpec(enabled=enabled, warmup=30, every=2, rate=0.02),
+            learning=replace(learning, enabled=enabled),
             structure=StructureSpec(enabled=False, window=32),
         )
         model = Model(spec)
         model.open_session("a", ["strength"])
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(2)
         theta = float(model.learner.scattering.bank(1).values().detach()[0, 0])
         directions = theta + 0.4 + np.array([0.0, math.pi / 2])
         y, x = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
         across = np.cos(directions)[:, None, None] * x + np.sin(directions)[:, None, None] * y
         losses = []
-        for i in range(160):
+        for i in range(110):
             amplitude, phase = rng.uniform(0.1, 1.0, 2), rng.uniform(0, 2 * math.pi, 2)
             waves = np.cos(2.36 * across + phase[:, None, None])
             image = (amplitude[:, None, None] * waves).sum(0)[None].astype(np.float32)
-            target = np.array([4 * amplitude[0] + 0.3 * rng.standard_normal()], np.float32)
+            target = np.array([4 * amplitude[0]], np.float32)
             losses.append(model.step(Sample(str(i), "a", image, target)).loss or 0.0)
         late[enabled] = float(np.mean(losses[-60:]))
-    assert late[True] < 0.9 * late[False]
+    assert late[True] < 0.85 * late[False]
