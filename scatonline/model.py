@@ -313,9 +313,9 @@ class Model:
         return {layer: (float(a.min()), float(a.max())) for layer, a in sums.items()}
 
     def scores(self) -> ScoreReport:
-        """Prequential scores over all sessions."""
+        """Prequential scores of all sessions; the recent ones of the session learned from last."""
         scores = {name: session.score for name, session in self._sessions.items()}
-        return combine(self.spec.readout.kind, scores)
+        return combine(self.spec.readout.kind, scores, self.active)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that later steps depend on: tensors (not copies) and JSON-safe metadata."""

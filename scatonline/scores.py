@@ -93,12 +93,19 @@ def score(
     return _scores(kind, _terms(kind, predictions.astype(np.float64), targets.astype(np.float64)))
 
 
-def combine(kind: str, sessions: Mapping[str, Score]) -> ScoreReport:
-    """One report over sessions: each entry averaged with the number of scored samples."""
+def combine(kind: str, sessions: Mapping[str, Score], active: str | None = None) -> ScoreReport:
+    """One report over sessions: each entry averaged with the number of scored samples.
+
+    Args:
+        kind: ``poisson``, ``gaussian`` or ``softmax``.
+        sessions: Scores by session.
+        active: Session whose recent score is given; None for the last one that has any.
+    """
     scored = [s for s in sessions.values() if s.samples]
     samples = [s.samples for s in scored]
     values = _weighted([s.values() for s in scored], samples)
-    recent = scored[-1].recent() if scored else {}
+    latest = sessions[active] if active is not None else scored[-1] if scored else None
+    recent = latest.recent() if latest is not None else {}
     return ScoreReport(sum(samples), PRIMARY[kind], values, recent)
 
 

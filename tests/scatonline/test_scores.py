@@ -156,6 +156,8 @@ def test_sessions_count_by_their_samples(kind: ReadoutKind) -> None:
         if samples:
             parts.append((samples, scores[name].values()))
     report = combine(kind, scores)
+    first = next(iter(scores))
+    assert combine(kind, scores, first).recent == scores[first].recent()
     assert report.samples == 120
     assert PRIMARY[kind] == report.primary in report.values
     for key, value in report.values.items():
