@@ -45,8 +45,8 @@ class _Choice:
 
     Attributes:
         linear_grid: Cells along each axis that the linear baseline sees.
-        linear_ridge: Its ridge: the best of 1, 30, 100, 300, 1000 and 3000 on the recordings that
-            the presets were made with, so that it is no straw man.
+        linear_ridge: Its ridge, tried by itself on the recordings that the presets were made with,
+            so that it is no straw man.
     """
 
     bank: BankSpec
