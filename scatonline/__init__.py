@@ -1,8 +1,8 @@
 """Learnable scattering transforms that adapt while an experiment runs.
 
 >>> import torch
->>> from scatonline import BankSpec, Scattering
->>> transform = Scattering(BankSpec(J=2, L=4), (32, 32))
+>>> from scatonline import Scattering2D
+>>> transform = Scattering2D(J=2, shape=(32, 32), L=4)
 >>> transform(torch.randn(3, 32, 32)).shape
 torch.Size([3, 25, 8, 8])
 """
@@ -28,7 +28,7 @@ from scatonline.errors import (
 from scatonline.model import Model
 from scatonline.reader import Reader
 from scatonline.sample import Outcome, Prediction, Sample
-from scatonline.scattering import Scattering
+from scatonline.scattering import Scattering, Scattering1D, Scattering2D
 from scatonline.scores import ScoreReport, score
 from scatonline.structure import GroupCar, Move, StructureCheck, StructureDecision
 
@@ -53,6 +53,8 @@ __all__ = [
     "Sample",
     "ScatOnlineError",
     "Scattering",
+    "Scattering1D",
+    "Scattering2D",
     "ScoreReport",
     "ShapeError",
     "StateVersionError",

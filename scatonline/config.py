@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeVar
 from scatonline.errors import ConfigError
 
 Bound = Literal["none", "clamp", "open", "tight"]
-Padding = Literal["reflect", "periodic", "zero"]
+Padding = Literal["reflect", "periodic", "zero", "none"]
+Average = Literal["local", "global", "none"]
+Aliases = Literal["sum", "mean"]
 Compression = Literal["none", "sqrt", "log"]
 ReadoutKind = Literal["poisson", "gaussian", "softmax"]
 Optimiser = Literal["sgd", "adam"]
@@ -40,10 +42,16 @@ class BankSpec:
         J: Number of scales; averaging over ``2**J`` samples.
         L: Orientations a scale at the start (2-D).
         Q: Voices an octave for layers 1, 2, … at the start (1-D); the last one repeats.
-        max_order: Layers of wavelets, 1 to 3.
-        padding: What stands beyond the border.
+        max_order: Layers of wavelets; 0 leaves the average of the signal itself.
+        padding: What stands beyond the border: the mirrored signal, the signal again, zeros, or
+            ``none``: the signal is one period, of a length that is a multiple of ``2**J``.
         bound: How the Littlewood–Paley sum is kept below 1, see :mod:`scatonline.filterbank`.
         oversampling: log₂ of the extra samples kept after each filter.
+        average: ``local``: by φ over ``2**J`` samples; ``global``: the mean over the signal;
+            ``none``: moduli as they are, each path at its own resolution.
+        aliases: How a filter is brought to a sub-sampled grid: ``sum``, so that sub-sampling does
+            not change what is computed, or ``mean``, as Kymatio 0.3.0 does over time, which divides
+            by the sub-sampling of what the filter acts on.
     """
 
     family: str = "morlet"
@@ -54,13 +62,17 @@ class BankSpec:
     padding: Padding = "reflect"
     bound: Bound = "open"
     oversampling: int = 0
+    average: Average = "local"
+    aliases: Aliases = "sum"
 
     def __post_init__(self) -> None:
         _require(self.J >= 1, "bank.J", self.J, "at least 1")
         _require(self.L >= 1, "bank.L", self.L, "at least 1 orientation")
         _require(len(self.Q) > 0 and min(self.Q) >= 1, "bank.Q", self.Q, "integers of at least 1")
-        _require(1 <= self.max_order <= 3, "bank.max_order", self.max_order, "1, 2 or 3")
-        _one_of("bank.padding", self.padding, ("reflect", "periodic", "zero"))
+        _require(self.max_order >= 0, "bank.max_order", self.max_order, "at least 0")
+        _one_of("bank.padding", self.padding, ("reflect", "periodic", "zero", "none"))
+        _one_of("bank.average", self.average, ("local", "global", "none"))
+        _one_of("bank.aliases", self.aliases, ("sum", "mean"))
         _one_of("bank.bound", self.bound, ("none", "clamp", "open", "tight"))
         _require(self.oversampling >= 0, "bank.oversampling", self.oversampling, "at least 0")
 

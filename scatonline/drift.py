@@ -99,14 +99,11 @@ class ChangeDetector:
 
 
 def _spectral_distances(bank: FilterBank) -> list[float]:
-    distances = [0.0] * len(bank)
+    scales = [name.scale for name in bank.names]
     with torch.no_grad():
-        values = bank.values()
-        for scale in bank.scales:
-            rows = bank.rows(scale)
-            now = bank.family.spectra(values[rows], scale).flatten(1)
-            then = bank.family.spectra(bank.initial[rows], scale).flatten(1)
-            cosine = (now * then).sum(1) / (now.norm(dim=1) * then.norm(dim=1)).clamp_min(1e-300)
-            for row, value in zip(rows, cosine.abs().tolist(), strict=True):
-                distances[row] = max(0.0, 1 - value)
-    return distances
+        now, then = (
+            bank.family.spectra(values, scales).flatten(1)
+            for values in (bank.values(), bank.initial)
+        )
+        cosine = (now * then).sum(1) / (now.norm(dim=1) * then.norm(dim=1)).clamp_min(1e-300)
+    return [max(0.0, 1 - value) for value in cosine.abs().tolist()]

@@ -1,31 +1,54 @@
 """The filters of one scattering layer, indexed by (scale, orientation), kept within a frame bound.
 
-Inputs of every layer are real, so energy is counted by the Littlewood–Paley sum
-``A(ω) = |φ̂|² + ½ Σ_λ (|ψ̂_λ(ω)|² + |ψ̂_λ(−ω)|²)``; A ≤ 1 makes the transform non-expansive. The bound
-is the last step of every build, differentiable and the same for all families. It acts on ψ̂ alone:
-φ̂ stays what the family made it (separable, φ̂(0) = 1), and what it leaves, 1 − |φ̂|², is shared out
-(docs/decisions/0002):
+The bound (:mod:`scatonline.bound`) is one of
 
-* ``none`` — as made.
+* ``none`` — filters as the family makes them.
 * ``clamp`` — where A would exceed 1, ψ̂ shrinks until it does not; untouched elsewhere.
 * ``open`` — ``clamp`` frozen at the bank's first filters, then ``clamp`` on top: removing a filter
   leaves the others bit for bit as they were.
 * ``tight`` — A ≡ 1: energy is conserved; removing a filter changes its neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scatonline.cascade import FilterName
+from scatonline import bound
+from scatonline.cascade import FilterName, Use
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError, NumericalError, UnknownName
 from scatonline.families import Coordinates, Family
 
 # Keeps the frozen gain of "open" just inside the bound, so that its own clamp is exactly idle.
 _INSIDE = 1 - 1e-12
-_TINY = 1e-12
+# Energy below which a frequency counts as left without any filter.
+_UNCOVERED = 1e-12
+_TABLES = ("theta", "lower", "upper", "initial")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Filters evaluated before, and at which natural values."""
+
+    ids: list[str]
+    values: Tensor
+    made: Tensor
+    dtype: torch.dtype
+
+    def rows(self, ids: Sequence[str], values: Tensor) -> tuple[list[tuple[int, int]], list[int]]:
+        """Which filters are here already, (here, there), and which rows are not."""
+        place = {id_: i for i, id_ in enumerate(self.ids)}
+        shared = [(place[id_], row) for row, id_ in enumerate(ids) if id_ in place]
+        same: list[bool] = []
+        if shared:
+            here, there = (list(rows) for rows in zip(*shared, strict=True))
+            same = (self.values[here] == values[there]).all(1).tolist()
+        old = [pair for pair, equal in zip(shared, same, strict=True) if equal]
+        reused = {row for _, row in old}
+        return old, [row for row in range(len(ids)) if row not in reused]
 
 
 class FilterBank(nn.Module):
@@ -41,7 +64,7 @@ class FilterBank(nn.Module):
     lower: Tensor
     upper: Tensor
     initial: Tensor
-    reference: Tensor
+    ceiling: Tensor
     room: Tensor
 
     def __init__(self, spec: BankSpec, family: Family, layer: int) -> None:
@@ -54,22 +77,20 @@ class FilterBank(nn.Module):
         self.family, self.layer, self.bound = family, layer, spec.bound
         self.names: list[FilterName] = []
         self.made: dict[int, int] = {}
+        self._known: _Known | None = None
         width = len(family.parameters)
         angle = torch.tensor([p.angle for p in family.parameters])
         self.register_buffer("angle", angle, persistent=False)
         phi = family.low_pass()
         energy = phi[0] if len(phi) == 1 else phi[0][:, None] * phi[1][None, :]
         self.register_buffer("room", (1 - energy.square()).clamp_min(0), persistent=False)
-        self._set(*(torch.zeros(0, width, dtype=torch.float64) for _ in range(4)))
+        self._set(*(torch.zeros(0, width, dtype=torch.float64) for _ in _TABLES))
         for scale, filters in family.defaults(layer).items():
             for values in filters:
                 self.add(scale, values)
         if not self.names:
             raise ConfigError(f"layer {layer} has no filters: J or Q leaves no scale for it")
-        self.register_buffer("reference", torch.ones_like(self.room))
-        if self.bound == "open":
-            with torch.no_grad():
-                self.reference = self._clamp(self._energy(self._raw())) * _INSIDE
+        self.register_buffer("ceiling", self._first_ceiling())
 
     def __len__(self) -> int:
         """Number of filters."""
@@ -104,22 +125,57 @@ class FilterBank(nn.Module):
         """Natural parameter values, ``(filters, parameters)`` float64."""
         return self.coordinates().natural(self.theta)
 
+    def made_spectra(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """ψ̂ of all filters as the family makes them: ``(filters, *grid)`` float64.
+
+        As exact as ``dtype`` can tell: what it would round away need not be evaluated. Without
+        gradients, filters that have not changed since the last call are not evaluated again.
+        """
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._evaluated(self.values(), list(range(len(self))), dtype)
+        ids, values = [name.id for name in self.names], self.values()
+        known = self._known
+        if known is None or (known.dtype, known.made.device) != (dtype, values.device):
+            known = _Known([], values[:0], self.room.new_empty(0, *self.room.shape), dtype)
+        made = self.room.new_empty(len(ids), *self.room.shape)
+        old, new = known.rows(ids, values)
+        if old:
+            there, here = (list(rows) for rows in zip(*old, strict=True))
+            made[here] = known.made[there]
+        if new:
+            made[new] = self._evaluated(values[new], new, dtype)
+        self._known = _Known(ids, values, made, dtype)
+        return made
+
+    def _evaluated(self, values: Tensor, rows: Sequence[int], dtype: torch.dtype) -> Tensor:
+        scales = [self.names[row].scale for row in rows]
+        return self.family.spectra(values, scales, torch.finfo(dtype).eps)
+
     def spectra(self) -> dict[int, Tensor]:
         """ψ̂ by scale, real ``(filters of that scale, *grid)`` float64, within the bound."""
-        raw = self._raw()
-        if self.bound == "none":
-            return raw
-        energy = self._energy(raw)
-        if self.bound == "tight":
-            gain = self._fill(energy)
-        else:
-            gain = self.reference * self._clamp(self.reference.square() * energy)
-        return {scale: psi * gain for scale, psi in raw.items()}
+        psi = self._checked(self.made_spectra())
+        within = bound.bounded(psi, self._limits())
+        return {scale: within[self._span(scale)] for scale in self.scales}
+
+    def folded(self, uses: Mapping[Use, float], dtype: torch.dtype) -> dict[Use, Tensor]:
+        """ψ̂ within the bound as a cascade takes it.
+
+        Args:
+            uses: What it is needed for, and a factor on it.
+            dtype: Working precision.
+
+        Returns:
+            ``(aliases, filters, frequencies)`` for each use, see :func:`fourier.fold_filters`.
+        """
+        folds = [bound.Fold(self._span(use.scale), use, factor) for use, factor in uses.items()]
+        psi = self._checked(self.made_spectra(dtype))
+        return dict(zip(uses, bound.folded(psi, self._limits(), folds, dtype), strict=True))
 
     def littlewood_paley(self) -> Tensor:
         """A(ω) on the grid, float64."""
         with torch.no_grad():
-            return 1 - self.room + self._energy(self.spectra())
+            psi = bound.bounded(self._checked(self.made_spectra()), self._limits())
+            return 1 - self.room + bound.energy(psi)
 
     def add(self, scale: int, values: Sequence[float], filter_id: str | None = None) -> str:
         """Adds a filter behind the others of its scale and returns its id.
@@ -128,7 +184,11 @@ class FilterBank(nn.Module):
             scale: Dyadic scale j.
             values: Natural parameters, in the family's order.
             filter_id: Id to give it when a decision is replayed; made up otherwise.
+
+        Raises:
+            ConfigError: another number of values than the family has parameters, or not finite.
         """
+        self._check_values(values)
         number = self.made.get(scale, 0)
         self.made[scale] = number + 1
         name = FilterName(filter_id or f"{self.layer}/j{scale}/{number}", self.layer, scale)
@@ -162,29 +222,72 @@ class FilterBank(nn.Module):
         """θ, lower bounds, upper bounds and initial values, one row a filter."""
         return self.theta.detach(), self.lower, self.upper, self.initial
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Identities of the filters, for ``state_dict``."""
+        names = [[name.id, name.scale] for name in self.names]
+        return {"names": names, "made": sorted(self.made.items())}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`get_extra_state`."""
+        self.names = [FilterName(id_, self.layer, scale) for id_, scale in state["names"]]
+        self.made = dict(state["made"])
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Makes room first: the saved bank may have other filters than this one."""
+        if all(prefix + name in state_dict for name in _TABLES):
+            saved = (state_dict[prefix + name] for name in _TABLES)
+            self._set(*(torch.empty_like(table, device=self.lower.device) for table in saved))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FilterBank":
+        """Follows to another device, and stays float64: filters are made in double precision."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(fn(torch.empty(0, device=tensor.device)).device)
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def _set(self, theta: Tensor, lower: Tensor, upper: Tensor, initial: Tensor) -> None:
         self.theta = nn.Parameter(theta)
         self.register_buffer("lower", lower)
         self.register_buffer("upper", upper)
         self.register_buffer("initial", initial)
 
-    def _raw(self) -> dict[int, Tensor]:
-        values = self.values()
-        return {j: self.family.spectra(values[self.rows(j)], j) for j in self.scales}
+    def _span(self, scale: int) -> slice:
+        """Rows of one scale."""
+        rows = self.rows(scale)
+        return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
 
-    def _energy(self, spectra: dict[int, Tensor]) -> Tensor:
-        total = torch.stack([psi.square().sum(0) for psi in spectra.values()]).sum(0)
-        axes = tuple(range(total.dim()))
-        return 0.5 * (total + torch.roll(torch.flip(total, axes), (1,) * len(axes), axes))
+    def _first_ceiling(self) -> Tensor:
+        if self.bound == "tight":
+            return torch.full_like(self.room, _UNCOVERED**-0.5)
+        ones = torch.ones_like(self.room)
+        if self.bound != "open":
+            return ones
+        with torch.no_grad():
+            return bound.gain(self.made_spectra(), bound.Limits(self.room, ones)) * _INSIDE
 
-    def _clamp(self, energy: Tensor) -> Tensor:
-        return (energy / self.room.clamp_min(_TINY)).clamp_min(1).rsqrt()
+    def _limits(self) -> bound.Limits | None:
+        return None if self.bound == "none" else bound.Limits(self.room, self.ceiling)
 
-    def _fill(self, energy: Tensor) -> Tensor:
-        inner = self.room > _TINY
-        if not bool((energy[inner] > _TINY).all()):
-            raise NumericalError(
-                f"bound 'tight' needs every frequency covered, layer {self.layer} leaves one "
-                "without any filter: add orientations or take bound 'clamp'"
-            )
-        return torch.where(inner, self.room / energy.clamp_min(_TINY), torch.zeros(())).sqrt()
+    def _checked(self, psi: Tensor) -> Tensor:
+        """Refuses a tight bank that cannot be; on a processor only, where looking costs no wait."""
+        if self.bound == "tight" and psi.device.type == "cpu" and not torch.compiler.is_compiling():
+            energy = bound.energy(psi.detach())
+            if not bool((energy[self.room > _UNCOVERED] > _UNCOVERED).all()):
+                raise NumericalError(
+                    f"bound 'tight' needs every frequency covered, layer {self.layer} leaves one "
+                    "without any filter: add orientations or take bound 'clamp'"
+                )
+        return psi
+
+    def _check_values(self, values: Sequence[float]) -> None:
+        names = ", ".join(parameter.name for parameter in self.family.parameters)
+        if len(values) != len(self.family.parameters):
+            raise ConfigError(f"filter has {len(values)} values, expected {names}")
+        if not all(abs(value) < float("inf") for value in values):
+            raise ConfigError(f"filter has values {list(values)}, expected finite {names}")

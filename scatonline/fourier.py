@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scatonline.config import Padding
-from scatonline.errors import ConfigError, ShapeError
+from scatonline.errors import ConfigError, NumericalError, ShapeError
 
 # A standard normal exceeds this with probability 1e-3.
 _NORMAL_TAIL_1E3 = 3.0902
@@ -43,7 +43,12 @@ def padded_length(n: int, J: int, dimensions: int, padding: Padding) -> int:
         ConfigError: reflection would need more samples than the axis has.
     """
     step = 1 << J
-    if padding == "periodic" and n % step == 0:
+    if padding == "none" and n % step:
+        raise ConfigError(
+            f"padding 'none' takes the signal for one period, whose length must be a multiple of "
+            f"2^J = {step}: got {n}. Take a smaller J, another length or another padding."
+        )
+    if padding in ("none", "periodic") and n % step == 0:
         return n
     if dimensions == 2:
         total = (n // step + 2) * step
@@ -98,84 +103,96 @@ def crop(spectrum: Tensor, level: int, axes: Sequence[int]) -> Tensor:
     return spectrum
 
 
-def fold(spectrum: Tensor, factor: int, dimensions: int) -> Tensor:
-    """Brings frequencies that alias under sub-sampling together, as real numbers.
+def aliases(grids: Tensor, factor: int) -> Tensor:
+    """Frequencies that alias under sub-sampling, as a view.
 
     Args:
-        spectrum: ``(channels, *grid)`` complex.
+        grids: ``(rows, N)`` or ``(rows, M, N)``.
         factor: Sub-sampling along each axis.
-        dimensions: Number of grid axes, 1 or 2.
 
     Returns:
-        ``(factor**dimensions, channels, 2·frequencies)`` real and imaginary parts in turn.
+        ``(rows, factor, n)`` or ``(rows, factor, factor, m, n)``: the entries at one place of the
+        coarse grid fall on one frequency.
     """
-    parts = torch.view_as_real(spectrum).flatten(-2)
-    return _gather_aliases(parts, factor, dimensions)
+    rows, *grid = grids.shape
+    if len(grid) == 1:
+        return grids.view(rows, factor, grid[0] // factor)
+    split = grids.view(rows, factor, grid[0] // factor, factor, grid[1] // factor)
+    return split.transpose(2, 3)
 
 
-def fold_filters(spectra: Tensor, factor: int, dimensions: int) -> Tensor:
-    """:func:`fold` for real filters, each value once for the real and once for the imaginary part.
+def fold(spectrum: Tensor, factor: int) -> Tensor:
+    """``(channels, *grid)`` → ``(channels, aliases, frequencies)``, see :func:`aliases`."""
+    return aliases(spectrum, factor).reshape(len(spectrum), factor ** (spectrum.dim() - 1), -1)
 
-    Args:
-        spectra: ``(filters, *grid)`` real.
-        factor: Sub-sampling along each axis.
-        dimensions: Number of grid axes, 1 or 2.
 
-    Returns:
-        ``(factor**dimensions, filters, 2·frequencies)``, divided by the number of aliases so that
-        the sum over aliases of its product with a folded signal is the spectrum of the sub-sampled
-        result.
+def fold_filters(spectra: Tensor, factor: int) -> Tensor:
+    """:func:`fold` for filters: real ``(filters, *grid)`` → ``(aliases, filters, frequencies)``.
+
+    Divided by the number of aliases, so that the sum over aliases of its product with a folded
+    signal is the spectrum of the sub-sampled result.
     """
-    twice = spectra.repeat_interleave(2, -1) / factor**dimensions
-    return _gather_aliases(twice, factor, dimensions)
+    folded = fold(spectra, factor)
+    return folded.transpose(0, 1).contiguous() / folded.shape[1]
 
 
-def _gather_aliases(parts: Tensor, factor: int, dimensions: int) -> Tensor:
-    """``(rows, *grid)`` → ``(aliases, rows, frequencies)``; no copy where nothing aliases."""
-    rows = parts.shape[0]
-    if dimensions == 1:
-        return parts.view(rows, factor, -1).transpose(0, 1).contiguous()
-    m, n = parts.shape[1:]
-    split = parts.view(rows, factor, m // factor, factor, n // factor)
-    return split.permute(1, 3, 0, 2, 4).reshape(factor * factor, rows, -1)
-
-
-def low_pass_matrix(phi: Tensor, level: int, stride: int, first: int, count: int) -> Tensor:
+def low_pass_matrix(phi: Tensor, level: int, stride: int, window: slice) -> Tensor:
     """Low-pass, sub-sampling and un-padding of one axis as one small matrix.
 
     Args:
         phi: φ̂ on the full axis, ``(n,)`` real and even.
         level: Level of the signal it is applied to.
         stride: Samples of that level an output advances.
-        first: Index of the first output kept, in outputs.
-        count: Number of outputs.
+        window: Outputs that are kept.
 
     Returns:
-        ``(count, n >> level)``.
+        ``(outputs, n >> level)``.
     """
     kernel: Tensor = torch.fft.ifft(crop(phi, level, (0,))).real
     n = kernel.shape[0]
-    outputs = stride * (first + torch.arange(count, device=phi.device))
+    outputs = stride * torch.arange(window.start, window.stop, device=phi.device)
     lags = (outputs[:, None] - torch.arange(n, device=phi.device)[None, :]) % n
     return kernel[lags]
 
 
 def low_pass(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Applies one :func:`low_pass_matrix` an axis: ``(channels, *grid)`` → ``(channels, *out)``."""
+    """Applies one :func:`low_pass_matrix` to each of the last axes of ``(channels, *grid)``."""
+    if len(matrices) == 2:
+        x = torch.bmm(matrices[0].expand(len(x), -1, -1), x)
     last = matrices[-1]
-    rows = (x.reshape(-1, x.shape[-1]) @ last.T).view(*x.shape[:-1], last.shape[0])
-    return rows if len(matrices) == 1 else matrices[0] @ rows
+    return (x.reshape(-1, x.shape[-1]) @ last.T).view(*x.shape[:-1], len(last))
+
+
+def low_pass_to_input(gradient: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Adjoint of :func:`low_pass`."""
+    last = matrices[-1]
+    rows = (gradient.reshape(-1, len(last)) @ last).view(*gradient.shape[:-1], last.shape[1])
+    return rows if len(matrices) == 1 else matrices[0].T @ rows
 
 
 def check_signal(x: Tensor, shape: Sequence[int]) -> None:
     """Refuses what a scattering transform cannot take.
 
+    Whether numbers are finite is looked at on a processor only: elsewhere the host would wait.
+
     Raises:
         ShapeError: the last axes differ from ``shape`` or the type is not float32 or float64.
+        NumericalError: a number is not finite.
     """
     if x.dtype not in (torch.float32, torch.float64):
-        raise ShapeError(f"input has type {x.dtype}, expected float32 or float64: convert it first")
+        advice = "take its modulus or its parts" if x.is_complex() else "convert it first"
+        raise ShapeError(f"input has type {x.dtype}, expected float32 or float64: {advice}")
     if tuple(x.shape[-len(shape) :]) != tuple(shape):
         raise ShapeError(
             f"input has shape {tuple(x.shape)}, expected its last axes to be {tuple(shape)}"
         )
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    # A finite sum has finite terms; an infinite one may have overflowed, so look again.
+    if not math.isfinite(x.detach().sum().item()):
+        bad = int((~torch.isfinite(x)).sum())
+        if bad:
+            raise NumericalError(
+                f"input has {bad} entries of {x.numel()} that are NaN or infinite, expected "
+                "finite numbers: replace or leave out what was not measured"
+            )

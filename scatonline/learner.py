@@ -129,20 +129,17 @@ class Learner:
     def rebuild(self) -> None:
         """Makes the filters from the present θ."""
         self.collected = 0
-        self._built: Filters = {}
-        self.filters: Filters = {}
+        self._built = self.filters = Filters({})
         if not self.layout.uses_scattering:
             return
         with torch.set_grad_enabled(self.learns_theta):
             self._built = self.scattering.build()
-        self.filters = {
-            key: psi.detach().requires_grad_(self.learns_theta) for key, psi in self._built.items()
-        }
+        self.filters = self._built.leaves(self.learns_theta)
 
     def _step_theta(self) -> None:
-        collected = {key: psi.grad for key, psi in self.filters.items() if psi.grad is not None}
-        built = [self._built[key] for key in collected]
-        gradients = [gradient / self.collected for gradient in collected.values()]
+        reached = [(use, p.grad) for use, p in self.filters.items() if p.grad is not None]
+        built = [self._built.psi[use] for use, _ in reached]
+        gradients = [gradient / self.collected for _, gradient in reached]
         thetas = [bank.theta for bank in self.banks()]
         moved = torch.autograd.grad(built, thetas, gradients, allow_unused=True)
         for bank, descent, gradient in zip(self.banks(), self.descents, moved, strict=True):

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scatonline.cascade import Cascade, Filters, Geometry, Path
-from scatonline.config import BankSpec
+from scatonline.cascade import Cascade, Filters, Geometry, Path, Use
+from scatonline.config import Aliases, Average, BankSpec, Bound, Padding
+from scatonline.errors import ConfigError
 from scatonline.families import make_family
 from scatonline.filterbank import FilterBank
 from scatonline.fourier import check_signal
@@ -17,7 +18,10 @@ from scatonline.fourier import check_signal
 class Scattering(nn.Module):
     """Scattering transform whose filters' parameters θ are the module's parameters.
 
+    :class:`Scattering2D` and :class:`Scattering1D` take their arguments one by one.
+
     Attributes:
+        spec: The transform.
         geometry: Sizes of input, grid and output.
         banks: One :class:`FilterBank` a layer.
         cascade: The present arrangement of filters; replaced, never changed, by add and drop.
@@ -38,9 +42,11 @@ class Scattering(nn.Module):
         family = make_family(spec, self.geometry.padded)
         layers = range(1, spec.max_order + 1)
         self.banks = nn.ModuleList(FilterBank(spec, family, layer) for layer in layers)
-        self._phi = family.low_pass()
+        self._phi = family.low_pass(kept_norm=spec.bound == "none")
+        self._averages: dict[tuple[torch.dtype, torch.device], list[list[Tensor]]] = {}
         self._kept: _Kept | None = None
         self.arrange()
+        self.register_load_state_dict_post_hook(_rearrange)  # type: ignore[no-untyped-call]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -54,21 +60,51 @@ class Scattering(nn.Module):
         return bank
 
     def meta(self) -> dict[str, list[Any]]:
-        """Order, key (filter ids) and scales of every output channel, in channel order."""
-        return {
+        """What every output channel is, in channel order.
+
+        Returns:
+            ``order``: number of filters; ``key``: their ids; ``n``: their rows in the banks; ``j``:
+            their scales; and under the name of each of the family's parameters its values. All but
+            ``order`` are tuples, first layer first.
+        """
+        meta: dict[str, list[Any]] = {
             "order": [path.order for path in self.paths],
             "key": [path.key for path in self.paths],
+            "n": list(self.cascade.plan.rows),
             "j": [tuple(f.scale for f in path.filters) for path in self.paths],
         }
+        banks = [self.bank(m + 1) for m in range(len(self.banks))]
+        tables = [bank.values().tolist() for bank in banks]
+        for column, parameter in enumerate(banks[0].family.parameters if banks else ()):
+            meta[parameter.name] = [
+                tuple(tables[m][row][column] for m, row in enumerate(rows)) for rows in meta["n"]
+            ]
+        return meta
 
     def add(self, layer: int, scale: int, values: Sequence[float], filter_id: str = "") -> str:
-        """Adds a filter to a layer and returns its id; the others keep theirs."""
+        """Adds a filter to a layer and returns its id; the others keep theirs.
+
+        Only the new filter is evaluated when the transform is next used without gradients.
+
+        Args:
+            layer: From 1.
+            scale: Dyadic scale j.
+            values: The family's parameters, in its order.
+            filter_id: Id to give it; made up otherwise.
+
+        Raises:
+            ConfigError: ``values`` are not what the family takes.
+        """
         added = self.bank(layer).add(scale, values, filter_id or None)
         self.arrange()
         return added
 
     def drop(self, layer: int, filter_id: str) -> int:
-        """Removes a filter from a layer and returns the row it had."""
+        """Removes a filter from a layer and returns the row it had; no other is evaluated anew.
+
+        Raises:
+            UnknownName: no filter has that id.
+        """
         row = self.bank(layer).drop(filter_id)
         self.arrange()
         return row
@@ -80,50 +116,162 @@ class Scattering(nn.Module):
 
     def build(self, dtype: torch.dtype = torch.float32) -> Filters:
         """Filters from the present θ, differentiable; made in float64 and cast to ``dtype``."""
-        spectra = [self.bank(m + 1).spectra() for m in range(len(self.banks))]
-        return self.cascade.filters(spectra, dtype)
+        psi: dict[Use, Tensor] = {}
+        for m in range(len(self.banks)):
+            uses = {
+                use: self.geometry.damping(use.level)
+                for use in self.cascade.plan.uses
+                if use.layer == m + 1
+            }
+            psi |= self.bank(m + 1).folded(uses, dtype)
+        return Filters(psi)
 
     def low_pass(self, dtype: torch.dtype, device: torch.device) -> list[list[Tensor]]:
-        """Averaging matrices by level and axis."""
-        return self.geometry.low_pass([phi.to(device) for phi in self._phi], dtype)
+        """Averaging matrices by level and axis; none for the average ``none``."""
+        if self.spec.average == "none":
+            return []
+        key = dtype, device
+        if key not in self._averages:
+            phi = [p.to(device) for p in self._phi]
+            self._averages[key] = self.geometry.low_pass(phi, dtype)
+        return self._averages[key]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Scattering coefficients with filters built from the present θ.
 
-        Without gradients, filters are built once and kept until θ differs. A program that must not
-        wait for a GPU calls :meth:`build` itself and ``cascade.transform``, as the learner does.
+        Without gradients, filters are built once and kept until θ differs: on a processor by value,
+        elsewhere, where looking would make the host wait, by PyTorch's count of in-place changes.
 
         Args:
-            x: ``(..., *shape)`` float32 or float64, finite.
+            x: ``(..., *shape)`` float32 or float64. That it is finite is checked on a processor.
 
         Returns:
             ``(..., channels, *output_shape)``; channels as :attr:`paths` and :meth:`meta` list
-            them: order 0, order 1 by filter, order 2 by first and then second filter, ….
+            them: order 0, order 1 by filter, order 2 by first and then second filter, …. Without
+            averaging a list, ``(..., *size)`` for every channel.
 
         Raises:
             ShapeError: ``x`` has another shape or is not a float tensor.
+            NumericalError: ``x`` holds NaN or infinite entries.
         """
         shape = self.geometry.shape
         check_signal(x, shape)
         batch = x.shape[: x.dim() - len(shape)]
-        low_pass, filters = self._prepared(x)
-        flat = self.cascade.transform(x.reshape(-1, *shape), filters, low_pass)
-        return flat.reshape(*batch, *flat.shape[1:])
+        flat, filters = x.reshape(-1, *shape), self._filters(x)
+        if self.spec.average == "none":
+            return [u.view(*batch, *u.shape[1:]) for u in self.cascade.moduli(flat, filters)]
+        maps = self.cascade.transform(flat, filters, self.low_pass(x.dtype, x.device))
+        return maps.view(*batch, *maps.shape[1:])
 
-    def _prepared(self, x: Tensor) -> tuple[list[list[Tensor]], Filters]:
-        """Averaging matrices and filters; kept until θ changes where no gradient is asked for."""
+    def _filters(self, x: Tensor) -> Filters:
+        """Filters for inputs like ``x``; kept until θ changes where no gradient is asked for."""
         thetas = [self.bank(m + 1).theta for m in range(len(self.banks))]
-        if torch.is_grad_enabled() and any(theta.requires_grad for theta in thetas):
-            return self.low_pass(x.dtype, x.device), self.build(x.dtype)
+        learning = torch.is_grad_enabled() and any(theta.requires_grad for theta in thetas)
+        if learning or torch.compiler.is_compiling():
+            return self.build(x.dtype)
         if self._kept is None or not self._kept.serves(self.cascade, thetas, x):
             with torch.no_grad():
-                self._kept = _Kept(
-                    self.cascade,
-                    [theta.detach().clone() for theta in thetas],
-                    self.low_pass(x.dtype, x.device),
-                    self.build(x.dtype),
-                )
-        return self._kept.low_pass, self._kept.filters
+                self._kept = _Kept.of(self.cascade, thetas, x, self.build(x.dtype))
+        return self._kept.filters
+
+
+class Scattering2D(Scattering):
+    """Scattering of images.
+
+    With ``bound="none"`` the coefficients are those of Kymatio 0.3.0's class of this name.
+    """
+
+    def __init__(  # noqa: PLR0913 (the field's names, one by one)
+        self,
+        J: int,
+        shape: Sequence[int],
+        L: int = 8,
+        max_order: int = 2,
+        *,
+        family: str = "morlet",
+        bound: Bound = "clamp",
+        padding: Padding = "reflect",
+        average: Average = "local",
+        oversampling: int = 0,
+    ) -> None:
+        """Builds the transform.
+
+        Args:
+            J: Number of scales; averages reach over ``2**J`` pixels.
+            shape: ``(M, N)`` of an image.
+            L: Orientations a scale.
+            max_order: Layers of wavelets.
+            family: Wavelet family.
+            bound: How the frame bound is kept, see :mod:`scatonline.filterbank`.
+            padding: What stands beyond the border, see :class:`BankSpec`.
+            average: ``local``, ``global`` or ``none``, see :class:`BankSpec`.
+            oversampling: log₂ of the extra samples kept after each filter.
+
+        Raises:
+            ConfigError: an argument is out of range, or J too large for ``shape``.
+        """
+        spec = BankSpec(
+            family=family,
+            J=J,
+            L=L,
+            max_order=max_order,
+            padding=padding,
+            bound=bound,
+            oversampling=oversampling,
+            average=average,
+        )
+        super().__init__(spec, _sizes(shape, 2))
+
+
+class Scattering1D(Scattering):
+    """Scattering over time.
+
+    With ``bound="none"`` the coefficients are those of Kymatio 0.3.0's class of this name.
+    """
+
+    def __init__(  # noqa: PLR0913 (the field's names, one by one)
+        self,
+        J: int,
+        shape: int | Sequence[int],
+        Q: int | Sequence[int] = 1,
+        max_order: int = 2,
+        *,
+        family: str = "morlet",
+        bound: Bound = "clamp",
+        padding: Padding = "reflect",
+        average: Average = "local",
+        oversampling: int = 0,
+        aliases: Aliases = "mean",
+    ) -> None:
+        """Builds the transform.
+
+        Args:
+            J: Number of scales; averages reach over ``2**J`` samples.
+            shape: Length of a signal, ``N`` or ``(N,)``.
+            Q: Wavelets an octave: of the first layer, the deeper ones having one; or by layer.
+            max_order: Layers of wavelets.
+            family: Wavelet family.
+            bound: How the frame bound is kept, see :mod:`scatonline.filterbank`.
+            padding: What stands beyond the border, see :class:`BankSpec`.
+            average: ``local``, ``global`` or ``none``, see :class:`BankSpec`.
+            oversampling: log₂ of the extra samples kept after each filter.
+            aliases: ``mean``, as Kymatio 0.3.0, or ``sum``, see :class:`BankSpec`.
+
+        Raises:
+            ConfigError: an argument is out of range, or J too large for ``shape``.
+        """
+        spec = BankSpec(
+            family=family,
+            J=J,
+            Q=(Q, 1) if isinstance(Q, int) else tuple(Q),
+            max_order=max_order,
+            padding=padding,
+            bound=bound,
+            oversampling=oversampling,
+            average=average,
+            aliases=aliases,
+        )
+        super().__init__(spec, _sizes((shape,) if isinstance(shape, int) else shape, 1))
 
 
 @dataclass(frozen=True)
@@ -132,17 +280,39 @@ class _Kept:
 
     cascade: Cascade
     thetas: list[Tensor]
-    low_pass: list[list[Tensor]]
+    made_from: list[tuple[Tensor, int]]
+    dtype: torch.dtype
+    device: torch.device
     filters: Filters
 
-    def serves(self, cascade: Cascade, thetas: Sequence[Tensor], x: Tensor) -> bool:
-        """Whether they are the filters of ``cascade`` at ``thetas`` for inputs like ``x``.
+    @classmethod
+    def of(cls, cascade: Cascade, thetas: Sequence[Tensor], x: Tensor, filters: Filters) -> "_Kept":
+        copies = [theta.detach().clone() for theta in thetas]
+        versions = [(theta, theta._version) for theta in thetas]
+        return cls(cascade, copies, versions, x.dtype, x.device, filters)
 
-        θ is compared by value: version counters miss writes through ``.data``.
-        """
-        made = self.low_pass[0][0]
-        return (
-            self.cascade is cascade
-            and (made.dtype, made.device) == (x.dtype, x.device)
-            and all(torch.equal(a, b) for a, b in zip(self.thetas, thetas, strict=True))
+    def serves(self, cascade: Cascade, thetas: Sequence[Tensor], x: Tensor) -> bool:
+        """Whether they are the filters of ``cascade`` at ``thetas`` for inputs like ``x``."""
+        if self.cascade is not cascade or (self.dtype, self.device) != (x.dtype, x.device):
+            return False
+        if x.device.type == "cpu":
+            # By value: the count of changes misses writes through ``.data``.
+            return all(torch.equal(a, b) for a, b in zip(self.thetas, thetas, strict=True))
+        return all(
+            theta is known and theta._version == version
+            for theta, (known, version) in zip(thetas, self.made_from, strict=True)
         )
+
+
+def _rearrange(module: nn.Module, _: Any) -> None:
+    """A loaded state may have other filters than the module was made with."""
+    assert isinstance(module, Scattering)
+    module.arrange()
+
+
+def _sizes(shape: Sequence[int], dimensions: int) -> tuple[int, ...]:
+    sizes = tuple(shape)
+    if len(sizes) != dimensions or not all(n > 0 for n in sizes):
+        expected = "(N,) or N" if dimensions == 1 else "(M, N)"
+        raise ConfigError(f"shape {shape!r}: expected {expected}, positive integers")
+    return sizes

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scatonline.cascade import FilterName
+from scatonline.cascade import FilterName, Use
 from scatonline.config import ModelSpec
 from scatonline.errors import StateVersionError
 from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 1
+FORMAT = 2
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]
@@ -70,9 +70,9 @@ def learner_state(learner: Learner) -> tuple[Tensors, Meta]:
         tensors |= {f"{at}.descent.{name}": table for name, table in descent.tensors().items()}
         names = [[n.id, n.scale] for n in bank.names]
         banks.append({"names": names, "made": [[j, n] for j, n in bank.made.items()]})
-    for (layer, scale, level), psi in learner.filters.items():
+    for use, psi in learner.filters.items():
         if psi.grad is not None:
-            tensors[f"gradient.{layer}.{scale}.{level}"] = psi.grad
+            tensors[_gradient_of(use)] = psi.grad
     for i, (_, columns, target) in enumerate(learner.calibration):
         tensors[f"calibration.{i}.columns"] = columns
         tensors[f"calibration.{i}.target"] = target
@@ -104,9 +104,13 @@ def restore_learner(learner: Learner, tensors: Tensors, meta: Meta) -> None:
     ]
     learner.rebuild()
     learner.collected = meta["collected"]
-    for key, psi in learner.filters.items():
-        name = "gradient.{}.{}.{}".format(*key)
+    for use, psi in learner.filters.items():
+        name = _gradient_of(use)
         psi.grad = tensors[name].clone() if name in tensors else None
+
+
+def _gradient_of(use: Use) -> str:
+    return f"gradient.{use.layer}.{use.scale}.{use.level}"
 
 
 def session_state(session: Session) -> tuple[Tensors, Meta]:

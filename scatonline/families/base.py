@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+# Spacing of double-precision numbers about 1.
+DOUBLE = torch.finfo(torch.float64).eps
+
 
 @dataclass(frozen=True)
 class ParameterSpec:
@@ -44,12 +47,22 @@ class Family(Protocol):
         """Open interval of every parameter of a filter made at ``values``; unused for angles."""
         ...
 
-    def spectra(self, values: Tensor, scale: int) -> Tensor:
-        """ψ̂ of filters of one scale: real ``(filters, *grid)`` float64, differentiable."""
+    def spectra(self, values: Tensor, scales: Sequence[int], precision: float = DOUBLE) -> Tensor:
+        """ψ̂ of filters: real ``(filters, *grid)`` float64, differentiable.
+
+        Args:
+            values: ``(filters, parameters)`` natural values.
+            scales: Scale of each filter, ascending.
+            precision: What is smaller than this, relative to 1, need not be right.
+        """
         ...
 
-    def low_pass(self) -> list[Tensor]:
-        """φ̂ along each axis, ``(n,)`` float64; the low-pass is their outer product."""
+    def low_pass(self, *, kept_norm: bool = False) -> list[Tensor]:
+        """φ̂ along each axis, ``(n,)`` float64; the low-pass is their outer product.
+
+        Args:
+            kept_norm: Leaves the norm that the family's source gives it; otherwise φ̂(0) = 1.
+        """
         ...
 
     def describe(self, values: Sequence[float]) -> Mapping[str, float]:

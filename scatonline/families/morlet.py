@@ -9,21 +9,26 @@ The mean is removed *after* periodisation, which makes ψ̂(0) = 0 to rounding f
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from scatonline.config import BankSpec
-from scatonline.families.base import ParameterSpec
+from scatonline.families.base import DOUBLE, ParameterSpec
 from scatonline.families.gaps import angle_gaps, log_frequency_gaps
 from scatonline.fourier import gaussian_low_pass
+from scatonline.kernels import morlet as kernels
 
 # Kymatio normalises by 2·3.1415·σ²/s; with π the filters would differ by 3e-5.
 _KYMATIO_PI = 3.1415
+_NORM = math.pi / _KYMATIO_PI
 _IMAGES_1D = 2
 _REACH = 6.0
-# From this scale on a default filter's spectrum ends six standard deviations before Nyquist:
-# ξ + 6/σ = (3π/4 + 7.5)/2^j < π.
+# From this scale on a filter's spectrum, wherever it may be learned to, ends within a period of the
+# grid's: ξ + 8/σ ≤ 2·(3π/4 + 10)/2^j < 2π + π.
 _COARSE = 2
 _RANGE = 2.0
 
@@ -72,17 +77,26 @@ class Morlet2D:
             _octaves(slant, 0.05, 8.0),
         )
 
-    def spectra(self, values: Tensor, scale: int) -> Tensor:
-        """ψ̂, real, ``(filters, M, N)``.
+    def spectra(self, values: Tensor, scales: Sequence[int], precision: float = DOUBLE) -> Tensor:
+        """ψ̂, real, ``(filters, M, N)``."""
+        if values.device.type == "cpu" and not torch.compiler.is_compiling():
+            reach = kernels.reach(precision)
+            made: Tensor = _Spectra.apply(values, self.grid, reach)  # type: ignore[no-untyped-call]
+            return made
+        # Fine filters are short in space, coarse ones in frequency; the other domain is then
+        # periodised by the sampling itself.
+        fine = sum(scale < _COARSE for scale in scales)
+        parts = []
+        if fine:
+            parts.append(self._in_space(values[:fine], scales[fine - 1]))
+        if fine < len(scales):
+            parts.append(self._in_frequency(values[fine:]))
+        return torch.cat(parts)
 
-        Each scale is evaluated where it is short: fine filters in space, coarse ones in frequency.
-        The other domain is then periodised by the sampling itself.
-        """
-        return self._in_space(values, scale) if scale < _COARSE else self._in_frequency(values)
-
-    def low_pass(self) -> list[Tensor]:
+    def low_pass(self, *, kept_norm: bool = False) -> list[Tensor]:
         """A Gaussian of σ = 0.8·2^(J−1) pixels along each axis."""
-        return [gaussian_low_pass(n, 0.8 * 2 ** (self.spec.J - 1)) for n in self.grid]
+        norm = math.sqrt(_NORM) if kept_norm else 1.0
+        return [norm * gaussian_low_pass(n, 0.8 * 2 ** (self.spec.J - 1)) for n in self.grid]
 
     def describe(self, values: Sequence[float]) -> Mapping[str, float]:
         """θ mod π in rad, ξ in rad/pixel, 1/σ in 1/pixel."""
@@ -100,11 +114,14 @@ class Morlet2D:
         ]
 
     def _in_frequency(self, values: Tensor) -> Tensor:
-        """Two Gaussians, about ξ and about 0, whose difference vanishes at 0."""
+        """Two Gaussians, about ξ and about 0, over the periods that a coarse filter reaches."""
         theta, xi, sigma, slant = values.unbind(1)
         cos, sin, q = torch.cos(theta), torch.sin(theta), slant.square()
+        periods = torch.arange(-1, 2, dtype=torch.float64, device=values.device)[:, None]
         x, y = (
-            2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64, device=values.device)
+            2
+            * math.pi
+            * (torch.fft.fftfreq(n, dtype=torch.float64, device=values.device) + periods)
             for n in self.grid
         )
         width = -0.5 * sigma.square()
@@ -115,8 +132,14 @@ class Morlet2D:
             width * 2 * cos * sin * (1 - 1 / q),
         )
         pull = -2 * width * xi
-        gabor = _gaussian(x, y, level, *ellipse, pull * cos, pull * sin)
-        return (gabor - _gaussian(x, y, level, *ellipse)) * (math.pi / _KYMATIO_PI)
+        gabor = self._periodised(x, y, level, *ellipse, pull * cos, pull * sin)
+        low = self._periodised(x, y, torch.zeros_like(level), *ellipse)
+        kappa = gabor[:, :1, :1] / low[:, :1, :1]
+        return (gabor - kappa * low) * _NORM
+
+    def _periodised(self, x: Tensor, y: Tensor, *coefficients: Tensor) -> Tensor:
+        pieces = [_gaussian(row, column, *coefficients) for row in x for column in y]
+        return torch.stack(pieces).sum(0)
 
     def _in_space(self, values: Tensor, scale: int) -> Tensor:
         """As env·(cos + sin − κ): a Hermitian ψ's spectrum is the Hartley transform of that."""
@@ -163,6 +186,26 @@ class Morlet2D:
         wave_x = torch.stack((torch.cos(px), torch.sin(px)), 2)
         wave_y = torch.stack((torch.cos(py) + torch.sin(py), torch.cos(py) - torch.sin(py)), 1)
         return envelope, envelope * (wave_x @ wave_y)
+
+
+class _Spectra(torch.autograd.Function):
+    """:meth:`Morlet2D.spectra` on a processor."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, grid: tuple[int, int], reach: float) -> Tensor:
+        made = torch.empty(len(values), *grid, dtype=torch.float64)
+        ctx.values, ctx.reach = values.detach().contiguous().numpy().copy(), reach
+        ctx.kappa = np.empty(len(values))
+        kernels.spectra(ctx.values, reach, _NORM, made.numpy(), ctx.kappa)
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        found = torch.empty(ctx.values.shape, dtype=torch.float64)
+        weights = gradient.contiguous().numpy()
+        kernels.to_values(ctx.values, ctx.reach, _NORM, ctx.kappa, weights, found.numpy())
+        return found, None, None
 
 
 def _gaussian(x: Tensor, y: Tensor, *coefficients: Tensor) -> Tensor:
@@ -213,7 +256,12 @@ class Morlet1D:
         xi, sigma = values
         return ((xi / math.sqrt(_RANGE), min(xi * math.sqrt(_RANGE), 0.5)), _octaves(sigma, 0, 0.5))
 
-    def spectra(self, values: Tensor, scale: int) -> Tensor:  # noqa: ARG002 (the interface's)
+    def spectra(
+        self,
+        values: Tensor,
+        scales: Sequence[int],  # noqa: ARG002 (the interface's)
+        precision: float = DOUBLE,  # noqa: ARG002 (the interface's)
+    ) -> Tensor:
         """ψ̂, real, ``(filters, N)``."""
         xi, sigma = values.unbind(1)
         (n,) = self.grid
@@ -228,7 +276,7 @@ class Morlet1D:
         length: Tensor = torch.fft.ifft(psi).abs().sum(1, keepdim=True)
         return psi / length
 
-    def low_pass(self) -> list[Tensor]:
+    def low_pass(self, *, kept_norm: bool = False) -> list[Tensor]:  # noqa: ARG002 (it is 1)
         """A Gaussian of σ = 0.1/2^J cycles a sample in frequency."""
         return [gaussian_low_pass(self.grid[0], 2**self.spec.J / (2 * math.pi * 0.1))]
 

@@ -33,10 +33,12 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "J": [0, -1],
         "L": [0],
         "Q": [(), (0,), (8, 0)],
-        "max_order": [0, 4],
+        "max_order": [-1],
         "padding": ["mirror", ""],
         "bound": ["loose"],
         "oversampling": [-1],
+        "average": ["mean"],
+        "aliases": ["first"],
     },
     "features": {
         "orders": [(0, 0), (-1,)],

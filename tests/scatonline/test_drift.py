@@ -70,8 +70,8 @@ def test_half_a_turn_leaves_the_spectrum_mirrored_not_other() -> None:
     """ψ turned by π is its complex conjugate: no new direction, but another spectrum."""
     bank = make_bank(2)
     put(bank, 0, [1.0] * 4, turn=math.pi)
-    psi = bank.family.spectra(bank.values().detach()[:1], 0)[0]
-    first = bank.family.spectra(bank.initial[:1], 0)[0]
+    psi = bank.family.spectra(bank.values().detach()[:1], [0])[0]
+    first = bank.family.spectra(bank.initial[:1], [0])[0]
     mirrored = torch.roll(torch.flip(first, (0, 1)), (1, 1), (0, 1))
     np.testing.assert_allclose(psi, mirrored, atol=1e-9)
 

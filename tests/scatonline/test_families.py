@@ -46,7 +46,7 @@ def random_values(chosen: Family, seed: int) -> dict[int, Tensor]:
 def test_wavelets_are_real_spectra_without_mean(name: str, dimensions: int, seed: int) -> None:
     chosen = family(name, dimensions)
     for scale, values in random_values(chosen, seed).items():
-        spectra = chosen.spectra(values, scale)
+        spectra = chosen.spectra(values, [scale] * len(values))
         assert spectra.dtype == torch.float64
         assert spectra.shape == (len(values), *GRIDS[dimensions])
         flat = spectra.flatten(1)
@@ -123,7 +123,7 @@ def test_candidates_are_new_filters_of_the_family(name: str, dimensions: int) ->
             limits = chosen.bounds(values)
             for spec, value, (lower, upper) in zip(chosen.parameters, values, limits, strict=True):
                 assert spec.angle or lower < value < upper
-            psi = chosen.spectra(torch.tensor([values], dtype=torch.float64), scale)
+            psi = chosen.spectra(torch.tensor([values], dtype=torch.float64), [scale])
             assert bool(torch.isfinite(psi).all())
 
 
@@ -136,7 +136,7 @@ def test_gradients_of_spectra(name: str, dimensions: int) -> None:
         ).double()
 
         def loss(v: Tensor, scale: int = scale, weight: Tensor = weight) -> Tensor:
-            return (chosen.spectra(v, scale) * weight).sum()
+            return (chosen.spectra(v, [scale] * len(v)) * weight).sum()
 
         assert_gradient(loss, values)
 
@@ -248,7 +248,7 @@ def test_frequencies_tried_stand_between_their_neighbours(
 def test_morlet_in_the_plane_peaks_at_its_frequency_and_direction(angle: float) -> None:
     chosen = make_family(BankSpec(J=3, L=4), (64, 64))
     xi = 1.1
-    (psi,) = chosen.spectra(torch.tensor([[angle, xi, 5.0, 0.8]], dtype=torch.float64), 2)
+    (psi,) = chosen.spectra(torch.tensor([[angle, xi, 5.0, 0.8]], dtype=torch.float64), [2])
     peak = np.unravel_index(int(psi.argmax()), psi.shape)
     omega = 2 * math.pi * np.fft.fftfreq(64)
     found = np.array([omega[peak[0]], omega[peak[1]]])
@@ -258,7 +258,7 @@ def test_morlet_in_the_plane_peaks_at_its_frequency_and_direction(angle: float) 
 
 def test_morlet_on_the_line_peaks_at_its_frequency() -> None:
     chosen = make_family(BankSpec(J=3, Q=(2,)), (256,))
-    (psi,) = chosen.spectra(torch.tensor([[0.2, 0.02]], dtype=torch.float64), 0)
+    (psi,) = chosen.spectra(torch.tensor([[0.2, 0.02]], dtype=torch.float64), [0])
     assert abs(int(psi.argmax()) / 256 - 0.2) <= 1 / 256
     assert float(torch.fft.ifft(psi).abs().sum()) == pytest.approx(1)
 
@@ -266,7 +266,7 @@ def test_morlet_on_the_line_peaks_at_its_frequency() -> None:
 def test_turning_a_morlet_by_a_right_angle_turns_its_spectrum() -> None:
     chosen = make_family(BankSpec(J=2, L=4), (32, 32))
     values = torch.tensor([[0.3, 1.5, 2.0, 0.7], [0.3 + math.pi / 2, 1.5, 2.0, 0.7]]).double()
-    first, second = chosen.spectra(values, 1)
+    first, second = chosen.spectra(values, [1, 1])
     # ω = (a, b) turned by a right angle is (−b, a).
     turned = torch.roll(torch.flip(first.T, (0,)), 1, 0)
     np.testing.assert_allclose(second, turned, atol=1e-6)

@@ -1,0 +1,156 @@
+"""The frame bound: how much of the filters that a family makes a layer may use.
+
+Inputs of every layer are real, so energy is counted by the Littlewood–Paley sum
+``A(ω) = |φ̂|² + E(ω)``, ``E = ½ Σ_λ (|ψ̂_λ(ω)|² + |ψ̂_λ(−ω)|²)``; A ≤ 1 makes the transform
+non-expansive. The bound acts on ψ̂ alone (docs/decisions/0002): φ̂ stays what the family made it, and
+what it leaves, the *room* 1 − |φ̂|², is shared out by one rule for all kinds of bound:
+
+    gain = min(ceiling, √(room/E))
+
+which never lets E·gain² exceed the room. It is the last step of every build, and differentiable.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from scatonline.cascade import Use
+from scatonline.fourier import crop, fold_filters
+from scatonline.kernels import bank as kernels
+
+# Keeps a division finite where no filter has energy.
+_NOTHING = 1e-300
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a bank: ``(*grid)`` float64 each.
+
+    Attributes:
+        room: Largest energy.
+        ceiling: Largest gain.
+    """
+
+    room: Tensor
+    ceiling: Tensor
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One use of some filters.
+
+    Attributes:
+        rows: Which filters of the bank.
+        use: How they act.
+        damping: A factor on them.
+    """
+
+    rows: slice
+    use: Use
+    damping: float
+
+
+def energy(psi: Tensor) -> Tensor:
+    """E(ω) of real filters ``(filters, *grid)``."""
+    total = psi.square().sum(0)
+    axes = tuple(range(total.dim()))
+    return 0.5 * (total + torch.roll(torch.flip(total, axes), (1,) * len(axes), axes))
+
+
+def gain(psi: Tensor, limits: Limits) -> Tensor:
+    """The factor on every frequency that keeps filters within their limits."""
+    reaching = (limits.room / energy(psi).clamp_min(_NOTHING)).sqrt()
+    return torch.where(reaching < limits.ceiling, reaching, limits.ceiling)
+
+
+def bounded(psi: Tensor, limits: Limits | None) -> Tensor:
+    """Filters within their limits; as they are where there are none."""
+    return psi if limits is None else psi * gain(psi, limits)
+
+
+def folded(
+    psi: Tensor, limits: Limits | None, folds: Sequence[Fold], dtype: torch.dtype
+) -> Sequence[Tensor]:
+    """Filters within their limits, cropped, folded and cast for each use.
+
+    Args:
+        psi: ``(filters, *grid)`` float64, as the family made them.
+        limits: What bounds them, if anything.
+        folds: The uses.
+        dtype: Working precision.
+
+    Returns:
+        ``(aliases, filters, frequencies)`` each, see :func:`fourier.fold_filters`.
+    """
+    if psi.device.type == "cpu" and not torch.compiler.is_compiling():
+        results: Sequence[Tensor] = _Folded.apply(psi, limits, folds, dtype)  # type: ignore[no-untyped-call]
+        return results
+    within = bounded(psi, limits)
+    return [_fold(within[fold.rows], fold).to(dtype) for fold in folds]
+
+
+def _fold(psi: Tensor, fold: Fold) -> Tensor:
+    axes = tuple(range(1, psi.dim()))
+    return fold.damping * fold_filters(crop(psi, fold.use.level, axes), fold.use.factor)
+
+
+class _Folded(torch.autograd.Function):
+    """:func:`folded` on a processor, in few passes over memory."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, psi: Tensor, limits: Limits | None, folds: Sequence[Fold], dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        grid, made = psi.shape[1:], _planes(psi.detach())
+        factor = np.ones(made.shape[1:])
+        ctx.limits, ctx.folds, ctx.made = limits, folds, made
+        if limits is not None:
+            room, ceiling = _planes(limits.room[None])[0], _planes(limits.ceiling[None])[0]
+            total = np.empty_like(factor)
+            kernels.bound(made, room, ceiling, total, factor)
+            ctx.energy, ctx.gain, ctx.ceiling = total, factor, ceiling
+        results = []
+        for fold in folds:
+            aliases = fold.use.factor ** len(grid)
+            frequencies = math.prod(n >> fold.use.level for n in grid) // aliases
+            out = torch.empty(aliases, len(made[fold.rows]), frequencies, dtype=dtype)
+            kernels.fold(
+                made[fold.rows],
+                factor,
+                fold.use.level,
+                fold.use.factor,
+                fold.damping / aliases,
+                out.numpy(),
+            )
+            results.append(out)
+        ctx.grid = grid
+        return tuple(results)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        total = np.zeros_like(ctx.made)
+        for fold, gradient in zip(ctx.folds, gradients, strict=True):
+            if gradient is not None:
+                kernels.unfold(
+                    gradient.contiguous().numpy(),
+                    fold.use.level,
+                    fold.use.factor,
+                    fold.damping / len(gradient),
+                    total[fold.rows],
+                )
+        if ctx.limits is not None:
+            kernels.to_filters(ctx.made, ctx.energy, ctx.gain, ctx.ceiling, total)
+        return torch.from_numpy(total.reshape(-1, *ctx.grid)), None, None, None
+
+
+def _planes(grids: Tensor) -> kernels.Doubles:
+    """``(rows, M, N)``; over time M is 1."""
+    array: kernels.Doubles = grids.numpy()
+    return array if array.ndim == 3 else array[:, None]

@@ -1,0 +1,97 @@
+"""One arrangement of filters and the transform that it computes."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scatonline.cascade import portable
+from scatonline.cascade.filters import Filters
+from scatonline.cascade.geometry import Geometry
+from scatonline.cascade.paths import FilterName, Path, Plan
+from scatonline.cascade.swift import Swift
+from scatonline.fourier import pad
+
+# Samples of padded signal that go through together; more would leave the processor's cache.
+_TOGETHER = 2**16
+
+
+class Cascade:
+    """A transform with given filters; never changed, so that readers may share it.
+
+    When a filter comes or goes a new one is made.
+
+    Attributes:
+        geometry: Sizes.
+        layers: Filters of each layer in bank order.
+        paths: The output channels: order 0, order 1 by filter, order 2 by first and then second
+            filter, ….
+    """
+
+    def __init__(self, geometry: Geometry, layers: Sequence[Sequence[FilterName]]) -> None:
+        """Walks over the paths."""
+        self.geometry, self.layers = geometry, [list(names) for names in layers]
+        self.plan = Plan(self.layers, geometry.level)
+        self.paths: tuple[Path, ...] = self.plan.paths
+        self._swift = Swift(self.plan, geometry)
+        self._orders: dict[tuple[int, torch.device], Tensor] = {}
+
+    def transform(self, x: Tensor, filters: Filters, low_pass: list[list[Tensor]]) -> Tensor:
+        """Averaged coefficients of a batch.
+
+        Args:
+            x: ``(batch, *shape)``, of the filters' dtype.
+            filters: For the uses of :attr:`plan`.
+            low_pass: From :meth:`Geometry.low_pass`.
+
+        Returns:
+            ``(batch, channels, *output_shape)``.
+        """
+        pieces = [self._averaged(piece, filters, low_pass) for piece in self._pieces(x)]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def moduli(self, x: Tensor, filters: Filters) -> list[Tensor]:
+        """Coefficients of a batch before averaging, each path at the resolution it has.
+
+        Args:
+            x: ``(batch, *shape)``, of the filters' dtype.
+            filters: For the uses of :attr:`plan`.
+
+        Returns:
+            For every path ``(batch, *size)``, the part that stands for the signal itself.
+        """
+        stages = self._stages(x, filters, [])
+        maps = []
+        for index, channel in self.plan.places:
+            level = self.plan.stages[index].level
+            u = stages[index].view(-1, x.shape[0], *self.geometry.grid(level))[channel]
+            maps.append(u[(slice(None), *self.geometry.windows(level))])
+        return maps
+
+    def _averaged(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:
+        stages = torch.cat(self._stages(x, filters, matrices))
+        ordered = stages.index_select(0, self._order(x.shape[0], x.device))
+        return ordered.view(x.shape[0], len(self.paths), *self.geometry.output_shape)
+
+    def _stages(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> list[Tensor]:
+        geometry = self.geometry
+        if filters.arrays:
+            return self._swift.stages(x, filters, matrices)
+        padded = pad(x, geometry.padded, geometry.spec.padding)
+        return portable.stages(padded, self.plan, geometry, filters.psi, matrices)
+
+    def _pieces(self, x: Tensor) -> Sequence[Tensor]:
+        together = max(1, _TOGETHER // math.prod(self.geometry.padded))
+        return (x,) if len(x) <= together else torch.split(x, together)
+
+    def _order(self, batch: int, device: torch.device) -> Tensor:
+        """Where the stages hold each path of each signal, ``(batch·channels,)``.
+
+        Kept on the device: a copy a sample would make the host wait.
+        """
+        if (batch, device) not in self._orders:
+            order = torch.tensor(self.plan.order)
+            rows = order * batch + torch.arange(batch)[:, None]
+            self._orders[batch, device] = rows.flatten().to(device)
+        return self._orders[batch, device]

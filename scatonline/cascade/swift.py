@@ -1,0 +1,237 @@
+"""The cascade on a processor: few operations, one pass over memory each, and its way back.
+
+The same as :mod:`scatonline.cascade.portable`, done differently. Signals are real, so only half of
+a spectrum is transformed. The way back is written out: it keeps spectra and phases, nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from scatonline.cascade.buffers import (
+    BackBuffers,
+    BranchBuffers,
+    Buffers,
+    Pool,
+    StageBuffers,
+    planes,
+    real_pairs,
+)
+from scatonline.cascade.filters import Filters
+from scatonline.cascade.geometry import Geometry
+from scatonline.cascade.paths import Plan, Use
+from scatonline.fourier import aliases, low_pass, low_pass_to_input
+from scatonline.kernels import cascade as kernels
+from scatonline.kernels.compile import follow_threads
+
+Matrices = Sequence[Sequence[Tensor]]
+
+
+class Swift:
+    """One plan on one geometry, forward and back."""
+
+    def __init__(self, plan: Plan, geometry: Geometry) -> None:
+        """Holds both, and buffers."""
+        self.geometry = geometry
+        self.pool = Pool(plan, geometry)
+        self._sources = [np.zeros(1, np.int64), *geometry.sources][-2:]
+
+    def stages(self, x: Tensor, filters: Filters, matrices: Matrices) -> list[Tensor]:
+        """As :func:`portable.stages`, with first derivatives only."""
+        psi = list(filters.psi.values())
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *psi)):
+            results: Sequence[Tensor] = _Differentiable.apply(self, filters, matrices, x, *psi)  # type: ignore[no-untyped-call]
+            return list(results)
+        buffers = self.pool.borrow(len(x), x.dtype)
+        try:
+            return self.forward(x, filters, matrices, buffers, returns=False)
+        finally:
+            self.pool.give_back(buffers)
+
+    def forward(
+        self, x: Tensor, filters: Filters, matrices: Matrices, buffers: Buffers, *, returns: bool
+    ) -> list[Tensor]:
+        """Every stage's maps.
+
+        Args:
+            x: ``(batch, *shape)``.
+            filters: Folded filters.
+            matrices: For averaging, by level; none: moduli are returned.
+            buffers: Memory; spectra and phases are in it afterwards.
+            returns: Whether phases are needed.
+        """
+        follow_threads()
+        results = []
+        for stage in buffers.stages:
+            if not stage.branches:
+                u = self._padded(x, buffers.padded, in_buffer=bool(matrices))
+            else:
+                u = self._moduli(stage, filters, in_buffer=bool(matrices), returns=returns)
+            results.append(low_pass(u, matrices[stage.stage.level]) if matrices else u)
+            if stage.folded:
+                half = torch.fft.rfftn(u[: stage.whole.shape[0]], dim=self.geometry.axes)
+                kernels.whole_spectrum(planes(half), planes(stage.whole))
+                for folded, places in stage.folds:
+                    folded.copy_(places)
+        return results
+
+    def backward(
+        self,
+        gradients: Sequence[Tensor | None],
+        filters: Filters,
+        matrices: Matrices,
+        buffers: Buffers,
+        wanted: tuple[bool, bool],
+    ) -> tuple[Tensor | None, dict[Use, Tensor]]:
+        """Gradients with respect to the signal and to the filters.
+
+        Args:
+            gradients: With respect to every stage's maps.
+            filters: As in :meth:`forward`.
+            matrices: As there.
+            buffers: As it left them.
+            wanted: Whether the signal's gradient is asked for, and whether the filters' are.
+        """
+        follow_threads()
+        to_signal, to_filters = wanted
+        back = buffers.for_way_back()
+        reached: set[int] = set()
+        found: dict[Use, Tensor] = {}
+        for index in reversed(range(1, len(buffers.stages))):
+            stage = buffers.stages[index]
+            arriving = self._arriving(index, gradients[index], matrices, buffers, reached)
+            kernels.modulus_to_input(
+                stage.pairs, arriving.view(arriving.shape[0], -1).numpy(), back.pairs[index]
+            )
+            axes = self.geometry.axes
+            spectrum = torch.fft.fftn(back.gradients[index], dim=axes, norm="forward")
+            pairs, row = real_pairs(spectrum, arriving.shape[0]), 0
+            for branch in stage.branches:
+                shape = branch.products.shape
+                part = pairs[row : row + shape[0] * shape[1]].reshape(shape)
+                row += shape[0] * shape[1]
+                if to_filters:
+                    _add_to_filters(branch, filters, part, found)
+                if branch.branch.source or to_signal:
+                    _add_to_spectrum(branch, filters, part, back, reached)
+        if not to_signal:
+            return None, found
+        padded = self._arriving(0, gradients[0], matrices, buffers, reached)
+        signal = padded.new_empty(buffers.batch, *self.geometry.shape)
+        kernels.unpad(planes(padded), self._sources, planes(signal))
+        return signal, found
+
+    def _padded(self, x: Tensor, padded: Tensor, *, in_buffer: bool) -> Tensor:
+        if not in_buffer:
+            padded = torch.empty_like(padded)
+        kernels.pad(planes(x), self._sources, planes(padded))
+        return padded
+
+    def _moduli(
+        self, stage: StageBuffers, filters: Filters, *, in_buffer: bool, returns: bool
+    ) -> Tensor:
+        """|u ∗ ψ| for all branches of a stage."""
+        for branch in stage.branches:
+            psi, blocks = filters.arrays[branch.branch.use]
+            kernels.product(psi, blocks, branch.source, branch.start, branch.products)
+        z = torch.fft.ifftn(stage.spectrum, dim=self.geometry.axes)
+        u, rows = stage.moduli, stage.moduli_rows
+        if not in_buffer:
+            u = torch.empty_like(u)
+            rows = u.view(len(u), -1).numpy()
+        kernels.modulus(real_pairs(z, rows.shape[0]), rows, stage.pairs if returns else None)
+        return u
+
+    def _arriving(
+        self,
+        index: int,
+        gradient: Tensor | None,
+        matrices: Matrices,
+        buffers: Buffers,
+        reached: set[int],
+    ) -> Tensor:
+        """Gradient of a stage's channels: from its maps, and from the spectra taken of them."""
+        stage = buffers.stages[index]
+        if gradient is None:
+            total = stage.moduli.new_zeros(stage.shape)
+        elif matrices:
+            total = low_pass_to_input(gradient, matrices[stage.stage.level])
+        else:
+            total = gradient.clone(memory_format=torch.contiguous_format)
+        if index in reached:
+            spectrum = buffers.for_way_back().spectra[index]
+            # Its transform is complex: what is not real, no real signal could have caused.
+            deeper = torch.fft.ifftn(spectrum, dim=self.geometry.axes, norm="forward").real
+            total[: deeper.shape[0]] += deeper
+        return total
+
+
+def _add_to_filters(
+    buffers: BranchBuffers, filters: Filters, part: kernels.Reals, found: dict[Use, Tensor]
+) -> None:
+    use = buffers.branch.use
+    gradient = torch.empty_like(filters.psi[use])
+    blocks = filters.arrays[use][1]
+    kernels.product_to_filters(blocks, buffers.source, buffers.start, part, gradient.numpy())
+    found[use] = found[use].add_(gradient) if use in found else gradient
+
+
+def _add_to_spectrum(
+    buffers: BranchBuffers,
+    filters: Filters,
+    part: kernels.Reals,
+    back: BackBuffers,
+    reached: set[int],
+) -> None:
+    """Adds to the gradient of the spectra that a branch read."""
+    branch = buffers.branch
+    psi, blocks = filters.arrays[branch.use]
+    whole = back.spectra[branch.source]
+    if branch.source not in reached:
+        reached.add(branch.source)
+        whole.zero_()
+    channels = part.shape[1]
+    places = aliases(whole[buffers.start : buffers.start + channels], branch.use.factor)
+    folded = back.folded[: places.numel()].view(places.shape)
+    pairs = real_pairs(folded, channels).reshape(channels, psi.shape[0], -1)
+    kernels.product_to_input(psi, blocks, part, pairs)
+    places.add_(folded)
+
+
+class _Differentiable(torch.autograd.Function):
+    """Both ways as one node of PyTorch's graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, swift: Swift, filters: Filters, matrices: Matrices, x: Tensor, *psi: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.lease = _Lease(swift.pool, swift.pool.borrow(len(x), x.dtype))
+        ctx.swift, ctx.filters, ctx.matrices = swift, filters, matrices
+        ctx.save_for_backward(x, *psi)
+        ctx.set_materialize_grads(False)
+        results = swift.forward(x.detach(), filters, matrices, ctx.lease.buffers, returns=True)
+        return tuple(results)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors  # raises if a filter was written over since
+        wanted = ctx.needs_input_grad[3], any(ctx.needs_input_grad[4:])
+        to_signal, to_filters = ctx.swift.backward(
+            gradients, ctx.filters, ctx.matrices, ctx.lease.buffers, wanted
+        )
+        return None, None, None, to_signal, *(to_filters.get(use) for use in ctx.filters.psi)
+
+
+class _Lease:
+    """Gives buffers back when the graph that may need them is gone."""
+
+    def __init__(self, pool: Pool, buffers: Buffers) -> None:
+        self.pool, self.buffers = pool, buffers
+
+    def __del__(self) -> None:
+        self.pool.give_back(self.buffers)

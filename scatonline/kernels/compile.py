@@ -1,0 +1,70 @@
+"""How inner loops are compiled, and on how many threads they run.
+
+Loops are written in the part of Python that Numba compiles for the processor at hand, once a
+machine: the result is kept on disk. PyTorch has no single operation for any of them, and the passes
+over memory that it would take instead cost more than the Fourier transforms between them. Sums run
+in a fixed order, so the same input gives the same bits with any number of threads.
+"""
+
+import importlib
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numba
+import torch
+
+_MOST_THREADS: int = numba.get_num_threads()
+# Numbers below which handing work to a second thread costs more than it saves.
+_WORTH_SHARING = 2**12
+
+_HOW: dict[str, Any] = {
+    # Everything but the assumption that no number is NaN or infinite.
+    "fastmath": {"nsz", "arcp", "contract", "reassoc"},
+    # Python's check for a division by zero would keep a loop from being vectorised.
+    "error_model": "numpy",
+    # Threads that predict do not wait for the one that learns.
+    "nogil": True,
+    "cache": True,
+}
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compiles a function that loops call."""
+    return numba.njit(function, **_HOW)
+
+
+class Loop:
+    """A compiled loop in two forms: on one thread, and shared among several."""
+
+    def __init__(self, function: FunctionType) -> None:
+        """Prepares both; each is compiled when first called with new types."""
+        self.alone = self.shared = inner(function)
+        if _threads_are_safe():
+            # Numba's cache tells functions apart by name, not by how they are compiled.
+            twin = FunctionType(function.__code__, function.__globals__, function.__name__)
+            twin.__qualname__ = f"{function.__qualname__}_shared"
+            self.shared = numba.njit(twin, parallel=True, **_HOW)
+
+    def __call__(self, size: int, *arguments: object) -> None:
+        """Runs the form that suits ``size`` numbers."""
+        if size < _WORTH_SHARING or torch.get_num_threads() == 1:
+            self.alone(*arguments)
+        else:
+            self.shared(*arguments)
+
+
+def follow_threads() -> None:
+    """Lets this thread's loops run on as many threads as PyTorch's operations; once a pass."""
+    most = min(torch.get_num_threads(), _MOST_THREADS)
+    if numba.get_num_threads() != most:
+        numba.set_num_threads(most)
+
+
+def _threads_are_safe() -> bool:
+    """Whether Numba has a thread pool that several Python threads may use at once."""
+    try:
+        importlib.import_module("numba.np.ufunc.omppool")
+    except ImportError:  # not built, or no OpenMP library on this machine
+        return False
+    return True
