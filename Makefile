@@ -12,6 +12,9 @@ SHELL := bash
 .NOTPARALLEL:
 
 BIN := $(VENV)/bin
+# Kymatio needs an older SciPy than everything else: an environment of its own.
+BENCH_VENV ?= .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
 # protoc looks for its plugins on the PATH.
 ACTIVATED := PATH="$(abspath $(BIN)):$$PATH"
 READY := $(VENV)/.ready
@@ -20,7 +23,7 @@ SOURCES := $(wildcard scatonline service protos deploy tests benchmarks)
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) \
-	| while IFS=$$'\t' read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
+	| while IFS=$$'\t' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
 demo: $(READY) ## start the service, stream a recording to it, show the result [DATA=file.npz ARGS='…']
@@ -66,6 +69,10 @@ proto-check: $(READY)
 demo-short: $(READY)
 	$(BIN)/scatonline demo --short
 
+.PHONY: bench-scattering
+bench-scattering: $(BENCH_READY) ## measure the transform against Kymatio and its FFTs [ARGS='--device cuda …']
+	$(BENCH_VENV)/bin/python -m benchmarks.scattering --out benchmarks/results/scattering.json $(ARGS)
+
 .PHONY: lock
 lock: ## resolve the newest versions and write constraints.txt (run it with the oldest Python)
 	$(require-python)
@@ -78,7 +85,7 @@ lock: ## resolve the newest versions and write constraints.txt (run it with the 
 
 .PHONY: clean
 clean: ## remove the virtual environment, caches and what the demo wrote
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
@@ -86,6 +93,14 @@ $(READY): pyproject.toml constraints.txt
 	@echo 'Setting up $(VENV): this takes a few minutes, and again only when the dependencies change.'
 	@$(PYTHON) -m venv $(VENV) || { echo 'Python could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+$(BENCH_READY): pyproject.toml constraints.txt
+	$(require-python)
+	@echo 'Setting up $(BENCH_VENV): this takes a few minutes, and again only when the dependencies change.'
+	@$(PYTHON) -m venv $(BENCH_VENV) || { echo 'Python could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	grep -v '^scipy==' constraints.txt > $(BENCH_VENV)/constraints.txt
+	$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --constraint $(BENCH_VENV)/constraints.txt --editable '.[bench]'
 	@touch $@
 
 define require-python

@@ -24,8 +24,8 @@ from scatonline.cascade import Use
 from scatonline.fourier import crop, fold_filters
 from scatonline.kernels import bank as kernels
 
-# Keeps a division finite where no filter has energy.
-_NOTHING = 1e-300
+# Keeps a division, and its slope, finite where no filter has energy.
+_NOTHING = 1e-100
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,11 @@ def energy(psi: Tensor) -> Tensor:
 
 def gain(psi: Tensor, limits: Limits) -> Tensor:
     """The factor on every frequency that keeps filters within their limits."""
-    reaching = (limits.room / energy(psi).clamp_min(_NOTHING)).sqrt()
-    return torch.where(reaching < limits.ceiling, reaching, limits.ceiling)
+    square = limits.room / energy(psi).clamp_min(_NOTHING)
+    binds = square < limits.ceiling.square()
+    # √ has no slope at 0, where there is no room; nor where the ceiling is lower anyway.
+    safe = torch.where(binds & (square > 0), square, torch.ones_like(square))
+    return torch.where(binds, safe.sqrt() * (square > 0), limits.ceiling)
 
 
 def bounded(psi: Tensor, limits: Limits | None) -> Tensor:
@@ -135,16 +138,24 @@ class _Folded(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        total = np.zeros_like(ctx.made)
-        for fold, gradient in zip(ctx.folds, gradients, strict=True):
-            if gradient is not None:
-                kernels.unfold(
-                    gradient.contiguous().numpy(),
-                    fold.use.level,
-                    fold.use.factor,
-                    fold.damping / len(gradient),
-                    total[fold.rows],
-                )
+        total = np.empty_like(ctx.made)
+        # Uses on the signal's own grid come first: theirs is the whole of a filter's gradient.
+        order = sorted(range(len(gradients)), key=lambda i: ctx.folds[i].use.level)
+        written: set[int] = set()
+        for fold, gradient in ((ctx.folds[i], gradients[i]) for i in order):
+            target = total[fold.rows]
+            if gradient is None:
+                continue
+            first = fold.use.scale not in written
+            written.add(fold.use.scale)
+            if first and fold.use.level:
+                target[:] = 0
+            array, share = gradient.contiguous().numpy(), fold.damping / len(gradient)
+            add = not first or fold.use.level > 0
+            kernels.unfold(array, fold.use.level, fold.use.factor, share, add, target)
+        for fold in ctx.folds:
+            if fold.use.scale not in written:
+                total[fold.rows] = 0
         if ctx.limits is not None:
             kernels.to_filters(ctx.made, ctx.energy, ctx.gain, ctx.ceiling, total)
         return torch.from_numpy(total.reshape(-1, *ctx.grid)), None, None, None

@@ -281,6 +281,12 @@ class ModelSpec:
             "finite factors other than 0",
         )
         _require(self.pending >= 1, "pending", self.pending, "at least 1")
+        _require(
+            self.bank.average != "none",
+            "bank.average",
+            self.bank.average,
+            "local or global: columns are averages",
+        )
         top = max(self.features.orders, default=0)
         _require(
             top <= self.bank.max_order,

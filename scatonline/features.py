@@ -50,7 +50,7 @@ class Layout:
         """Lists the blocks of the orders that ``spec`` uses."""
         self.spec, self.features = spec, spec.features
         self.cascade = cascade
-        self.ranges = _order_ranges(cascade.paths)
+        self.ranges = _order_ranges(cascade.paths, spec.bank.max_order)
         self.blocks: list[Block] = []
         weights: list[Tensor] = []
         start = 0
@@ -196,10 +196,10 @@ def _average(x: Tensor, grid: tuple[int, ...]) -> Tensor:
     return functional.adaptive_avg_pool2d(x, (grid[0], grid[1]))
 
 
-def _order_ranges(paths: Sequence[Path]) -> dict[int, tuple[int, int]]:
+def _order_ranges(paths: Sequence[Path], max_order: int) -> dict[int, tuple[int, int]]:
     """First and last + 1 channel of every order; an order that lost all its paths is empty."""
     ranges: dict[int, tuple[int, int]] = {}
-    for order in range(4):
+    for order in range(max_order + 1):
         channels = [i for i, path in enumerate(paths) if path.order == order]
         ranges[order] = (channels[0], channels[-1] + 1) if channels else (0, 0)
     return ranges

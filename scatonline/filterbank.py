@@ -129,13 +129,15 @@ class FilterBank(nn.Module):
         """ψ̂ of all filters as the family makes them: ``(filters, *grid)`` float64.
 
         As exact as ``dtype`` can tell: what it would round away need not be evaluated. Without
-        gradients, filters that have not changed since the last call are not evaluated again.
+        gradients, on a processor, filters that have not changed since the last call are not
+        evaluated again.
         """
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        comparable = self.theta.device.type == "cpu" and not torch.compiler.is_compiling()
+        if torch.is_grad_enabled() or not comparable:
             return self._evaluated(self.values(), list(range(len(self))), dtype)
         ids, values = [name.id for name in self.names], self.values()
         known = self._known
-        if known is None or (known.dtype, known.made.device) != (dtype, values.device):
+        if known is None or known.dtype != dtype:
             known = _Known([], values[:0], self.room.new_empty(0, *self.room.shape), dtype)
         made = self.room.new_empty(len(ids), *self.room.shape)
         old, new = known.rows(ids, values)

@@ -167,7 +167,9 @@ def low_pass_to_input(gradient: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     """Adjoint of :func:`low_pass`."""
     last = matrices[-1]
     rows = (gradient.reshape(-1, len(last)) @ last).view(*gradient.shape[:-1], last.shape[1])
-    return rows if len(matrices) == 1 else matrices[0].T @ rows
+    if len(matrices) == 1:
+        return rows
+    return torch.bmm(matrices[0].T.expand(len(rows), -1, -1), rows)
 
 
 def check_signal(x: Tensor, shape: Sequence[int]) -> None:

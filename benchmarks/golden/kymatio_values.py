@@ -6,6 +6,7 @@ Needs the environment of CONTRIBUTING.md, "Comparing with Kymatio"::
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ LINES = (
 def main() -> None:
     """Computes all cases from one seed."""
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for shape, scales, angles in PLANES:
         x = rng.standard_normal(shape).astype(np.float32)
         case = f"plane_{shape[0]}x{shape[1]}_J{scales}_L{angles}"

@@ -10,7 +10,7 @@ from scatonline.cascade import portable
 from scatonline.cascade.filters import Filters
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import FilterName, Path, Plan
-from scatonline.cascade.swift import Swift
+from scatonline.cascade.swift import Order, Swift
 from scatonline.fourier import pad
 
 # Samples of padded signal that go through together; more would leave the processor's cache.
@@ -35,7 +35,7 @@ class Cascade:
         self.plan = Plan(self.layers, geometry.level)
         self.paths: tuple[Path, ...] = self.plan.paths
         self._swift = Swift(self.plan, geometry)
-        self._orders: dict[tuple[int, torch.device], Tensor] = {}
+        self._orders: dict[tuple[int, torch.device], Order] = {}
 
     def transform(self, x: Tensor, filters: Filters, low_pass: list[list[Tensor]]) -> Tensor:
         """Averaged coefficients of a batch.
@@ -61,7 +61,8 @@ class Cascade:
         Returns:
             For every path ``(batch, *size)``, the part that stands for the signal itself.
         """
-        stages = self._stages(x, filters, [])
+        swift = bool(filters.arrays)
+        stages = self._swift.stages(x, filters, []) if swift else self._portable(x, filters, [])
         maps = []
         for index, channel in self.plan.places:
             level = self.plan.stages[index].level
@@ -70,14 +71,15 @@ class Cascade:
         return maps
 
     def _averaged(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:
-        stages = torch.cat(self._stages(x, filters, matrices))
-        ordered = stages.index_select(0, self._order(x.shape[0], x.device))
+        order = self._order(x.shape[0], x.device)
+        if filters.arrays:
+            ordered = self._swift.ordered(x, filters, matrices, order)
+        else:
+            ordered = order.apply(self._portable(x, filters, matrices))
         return ordered.view(x.shape[0], len(self.paths), *self.geometry.output_shape)
 
-    def _stages(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> list[Tensor]:
+    def _portable(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> list[Tensor]:
         geometry = self.geometry
-        if filters.arrays:
-            return self._swift.stages(x, filters, matrices)
         padded = pad(x, geometry.padded, geometry.spec.padding)
         return portable.stages(padded, self.plan, geometry, filters.psi, matrices)
 
@@ -85,13 +87,13 @@ class Cascade:
         together = max(1, _TOGETHER // math.prod(self.geometry.padded))
         return (x,) if len(x) <= together else torch.split(x, together)
 
-    def _order(self, batch: int, device: torch.device) -> Tensor:
-        """Where the stages hold each path of each signal, ``(batch·channels,)``.
+    def _order(self, batch: int, device: torch.device) -> Order:
+        """From the stages' maps to those of each path of each signal.
 
         Kept on the device: a copy a sample would make the host wait.
         """
         if (batch, device) not in self._orders:
             order = torch.tensor(self.plan.order)
-            rows = order * batch + torch.arange(batch)[:, None]
-            self._orders[batch, device] = rows.flatten().to(device)
+            rows = (order * batch + torch.arange(batch)[:, None]).flatten()
+            self._orders[batch, device] = Order(rows.to(device), rows.argsort().to(device))
         return self._orders[batch, device]

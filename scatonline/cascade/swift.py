@@ -5,6 +5,7 @@ a spectrum is transformed. The way back is written out: it keeps spectra and pha
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,27 @@ from scatonline.kernels.compile import follow_threads
 Matrices = Sequence[Sequence[Tensor]]
 
 
+@dataclass(frozen=True)
+class Order:
+    """Rows of all stages' maps, one stage after the other, in another order.
+
+    Attributes:
+        rows: For each place, the row that stands there.
+        places: For each row, its place.
+    """
+
+    rows: Tensor
+    places: Tensor
+
+    def apply(self, maps: Sequence[Tensor]) -> Tensor:
+        """All maps in this order."""
+        return torch.cat(list(maps)).index_select(0, self.rows)
+
+    def undo(self, ordered: Tensor, lengths: Sequence[int]) -> Sequence[Tensor]:
+        """By stage again."""
+        return torch.split(ordered.index_select(0, self.places), list(lengths))
+
+
 class Swift:
     """One plan on one geometry, forward and back."""
 
@@ -42,15 +64,28 @@ class Swift:
 
     def stages(self, x: Tensor, filters: Filters, matrices: Matrices) -> list[Tensor]:
         """As :func:`portable.stages`, with first derivatives only."""
+        return list(self._run(x, filters, matrices, None))
+
+    def ordered(self, x: Tensor, filters: Filters, matrices: Matrices, order: "Order") -> Tensor:
+        """All stages' maps in one tensor, in an order: ``(rows, *out)``."""
+        (rows,) = self._run(x, filters, matrices, order)
+        return rows
+
+    def _run(
+        self, x: Tensor, filters: Filters, matrices: Matrices, order: "Order | None"
+    ) -> Sequence[Tensor]:
         psi = list(filters.psi.values())
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *psi)):
-            results: Sequence[Tensor] = _Differentiable.apply(self, filters, matrices, x, *psi)  # type: ignore[no-untyped-call]
-            return list(results)
+            results: Sequence[Tensor] = _Differentiable.apply(  # type: ignore[no-untyped-call]
+                self, filters, matrices, order, x, *psi
+            )
+            return results
         buffers = self.pool.borrow(len(x), x.dtype)
         try:
-            return self.forward(x, filters, matrices, buffers, returns=False)
+            maps = self.forward(x, filters, matrices, buffers, returns=False)
         finally:
             self.pool.give_back(buffers)
+        return maps if order is None else [order.apply(maps)]
 
     def forward(
         self, x: Tensor, filters: Filters, matrices: Matrices, buffers: Buffers, *, returns: bool
@@ -207,24 +242,38 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, swift: Swift, filters: Filters, matrices: Matrices, x: Tensor, *psi: Tensor
+        ctx: Any,
+        swift: Swift,
+        filters: Filters,
+        matrices: Matrices,
+        order: Order | None,
+        x: Tensor,
+        *psi: Tensor,
     ) -> tuple[Tensor, ...]:
         ctx.lease = _Lease(swift.pool, swift.pool.borrow(len(x), x.dtype))
-        ctx.swift, ctx.filters, ctx.matrices = swift, filters, matrices
+        ctx.swift, ctx.filters, ctx.matrices, ctx.order = swift, filters, matrices, order
         ctx.save_for_backward(x, *psi)
         ctx.set_materialize_grads(False)
         results = swift.forward(x.detach(), filters, matrices, ctx.lease.buffers, returns=True)
-        return tuple(results)
+        return tuple(results) if order is None else (order.apply(results),)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors  # raises if a filter was written over since
-        wanted = ctx.needs_input_grad[3], any(ctx.needs_input_grad[4:])
-        to_signal, to_filters = ctx.swift.backward(
-            gradients, ctx.filters, ctx.matrices, ctx.lease.buffers, wanted
+        wanted, buffers = (
+            (ctx.needs_input_grad[4], any(ctx.needs_input_grad[5:])),
+            ctx.lease.buffers,
         )
-        return None, None, None, to_signal, *(to_filters.get(use) for use in ctx.filters.psi)
+        by_stage: Sequence[Tensor | None] = gradients
+        if ctx.order is not None and gradients[0] is not None:
+            lengths = [stage.shape[0] for stage in buffers.stages]
+            by_stage = ctx.order.undo(gradients[0], lengths)
+        to_signal, to_filters = ctx.swift.backward(
+            by_stage, ctx.filters, ctx.matrices, buffers, wanted
+        )
+        found = (to_filters.get(use) for use in ctx.filters.psi)
+        return None, None, None, None, to_signal, *found
 
 
 class _Lease:

@@ -15,7 +15,7 @@ Doubles = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
 # Keeps a division finite where no filter has energy.
-_NOTHING = 1e-300
+_NOTHING = 1e-100
 
 
 def bound(psi: Doubles, room: Doubles, ceiling: Doubles, energy: Doubles, gain: Doubles) -> None:
@@ -28,9 +28,7 @@ def bound(psi: Doubles, room: Doubles, ceiling: Doubles, energy: Doubles, gain: 
         energy: ``(M, N)``, written: E.
         gain: ``(M, N)``, written: min(ceiling, √(room/E)).
     """
-    squares = np.empty_like(energy)
-    _squares(psi.size, psi, squares)
-    _gain(gain.size, squares, room, ceiling, energy, gain)
+    _bound(psi.size, psi, room, ceiling, energy, gain)
 
 
 def fold(psi: Doubles, gain: Doubles, level: int, factor: int, scale: float, out: Reals) -> None:
@@ -49,10 +47,19 @@ def fold(psi: Doubles, gain: Doubles, level: int, factor: int, scale: float, out
     _fold(out.size, psi, gain, level, down, factor, scale, out)
 
 
-def unfold(gradient: Reals, level: int, factor: int, scale: float, out: Doubles) -> None:
-    """Adds the gradient of :func:`fold` with respect to gain·ψ̂ to ``out``, shaped as ψ̂."""
+def unfold(gradient: Reals, level: int, factor: int, scale: float, add: bool, out: Doubles) -> None:
+    """Gradient of :func:`fold` with respect to gain·ψ̂, from that of its result.
+
+    Args:
+        gradient: ``(aliases, filters, frequencies)``.
+        level: As there.
+        factor: As there.
+        scale: As there.
+        add: Whether to add to what stands in ``out``, or to write over it.
+        out: Shaped as ψ̂.
+    """
     down = 1 if out.shape[1] == 1 else factor
-    _unfold(gradient.size, gradient, level, down, factor, scale, out)
+    _unfold(gradient.size, gradient, level, down, factor, scale, add, out)
 
 
 def to_filters(
@@ -62,9 +69,7 @@ def to_filters(
 
     Where the bound binds, gain = √(room/E), so dgain/dE = −gain/2E.
     """
-    through = np.empty_like(energy)
-    _through_gain(psi.size, psi, energy, gain, ceiling, gradient, through)
-    _to_filters(psi.size, psi, gain, through, gradient)
+    _to_filters(psi.size, psi, energy, gain, ceiling, gradient)
 
 
 @inner
@@ -74,25 +79,38 @@ def _add_square(out, x):
         out[k] += x[k] * x[k]
 
 
-@Loop
+@inner
 @no_type_check
-def _squares(psi, out):
-    for i in numba.prange(psi.shape[1]):
-        out[i] = 0
-        for f in range(len(psi)):
-            _add_square(out[i], psi[f, i])
+def _squares(psi, i, out):
+    out[:] = 0
+    for f in range(len(psi)):
+        _add_square(out, psi[f, i])
+
+
+@inner
+@no_type_check
+def _gain_row(here, there, room, ceiling, energy, gain):
+    columns = here.size
+    for k in range(columns):
+        e = 0.5 * (here[k] + there[columns - k if k else 0])
+        energy[k] = e
+        gain[k] = min(ceiling[k], np.sqrt(room[k] / max(e, _NOTHING)))
 
 
 @Loop
 @no_type_check
-def _gain(squares, room, ceiling, energy, gain):
-    rows, columns = squares.shape
-    for i in numba.prange(rows):
+def _bound(psi, room, ceiling, energy, gain):
+    _, rows, columns = psi.shape
+    for i in numba.prange(rows // 2 + 1):
+        # A row and its mirror image need each other's squares, so they go together.
         mirrored = (rows - i) % rows
-        for k in range(columns):
-            e = 0.5 * (squares[i, k] + squares[mirrored, (columns - k) % columns])
-            energy[i, k] = e
-            gain[i, k] = min(ceiling[i, k], np.sqrt(room[i, k] / max(e, _NOTHING)))
+        here, there = np.empty(columns), np.empty(columns)
+        _squares(psi, i, here)
+        _squares(psi, mirrored, there)
+        _gain_row(here, there, room[i], ceiling[i], energy[i], gain[i])
+        if mirrored != i:
+            j = mirrored
+            _gain_row(there, here, room[j], ceiling[j], energy[j], gain[j])
 
 
 @inner
@@ -119,6 +137,14 @@ def _add_scaled(scale, x, at, out, row, start, count):
         out[row, start + k] += scale * x[at + k]
 
 
+@inner
+@no_type_check
+def _write_scaled(scale, x, at, out, row, start, count):
+    row, start, at = np.uint64(row), np.uint64(start), np.uint64(at)
+    for k in range(np.uint64(count)):
+        out[row, start + k] = scale * x[at + k]
+
+
 @Loop
 @no_type_check
 def _fold(psi, gain, level, down, across, scale, out):
@@ -140,7 +166,7 @@ def _fold(psi, gain, level, down, across, scale, out):
 
 @Loop
 @no_type_check
-def _unfold(gradient, level, down, across, scale, out):
+def _unfold(gradient, level, down, across, scale, add, out):
     filters, rows, columns = out.shape
     tall = rows >> level if rows > 1 else 1
     wide = columns >> level
@@ -152,9 +178,13 @@ def _unfold(gradient, level, down, across, scale, out):
             for b in range(across):
                 source, first = gradient[(i // m) * across + b, f], b * n
                 count = min(max(low - first, 0), n)
-                _add_scaled(scale, source, at, out[f], row, first, count)
                 start = columns - wide + first + count
-                _add_scaled(scale, source, at + count, out[f], row, start, n - count)
+                if add:
+                    _add_scaled(scale, source, at, out[f], row, first, count)
+                    _add_scaled(scale, source, at + count, out[f], row, start, n - count)
+                else:
+                    _write_scaled(scale, source, at, out[f], row, first, count)
+                    _write_scaled(scale, source, at + count, out[f], row, start, n - count)
 
 
 @inner
@@ -164,34 +194,44 @@ def _add_product(out, x, y):
         out[k] += x[k] * y[k]
 
 
-@Loop
+@inner
 @no_type_check
-def _through_gain(psi, energy, gain, ceiling, gradient, out):
-    for i in numba.prange(psi.shape[1]):
-        target = out[i]
-        target[:] = 0
-        for f in range(len(psi)):
-            _add_product(target, gradient[f, i], psi[f, i])
-        for k in range(target.size):
-            binds = gain[i, k] < ceiling[i, k]
-            target[k] *= -0.5 * gain[i, k] / max(energy[i, k], _NOTHING) if binds else 0.0
+def _through_gain(psi, gradient, i, energy, gain, ceiling, out):
+    out[:] = 0
+    for f in range(len(psi)):
+        _add_product(out, gradient[f, i], psi[f, i])
+    for k in range(out.size):
+        binds = gain[i, k] < ceiling[i, k]
+        out[k] *= -0.5 * gain[i, k] / max(energy[i, k], _NOTHING) if binds else 0.0
 
 
 @inner
 @no_type_check
-def _combine(gradient, gain, psi, both):
+def _combine(here, there, gain, psi, gradient, i):
+    columns = here.size
+    both = np.empty(columns)
+    for k in range(columns):
+        both[k] = here[k] + there[columns - k if k else 0]
+    for f in range(len(psi)):
+        _scale_and_add(gradient[f, i], gain[i], psi[f, i], both)
+
+
+@inner
+@no_type_check
+def _scale_and_add(gradient, gain, psi, both):
     for k in range(gradient.size):
         gradient[k] = gain[k] * gradient[k] + psi[k] * both[k]
 
 
 @Loop
 @no_type_check
-def _to_filters(psi, gain, through, gradient):
-    filters, rows, columns = psi.shape
-    for i in numba.prange(rows):
+def _to_filters(psi, energy, gain, ceiling, gradient):
+    _, rows, columns = psi.shape
+    for i in numba.prange(rows // 2 + 1):
         mirrored = (rows - i) % rows
-        both = np.empty(columns)
-        for k in range(columns):
-            both[k] = through[i, k] + through[mirrored, (columns - k) % columns]
-        for f in range(filters):
-            _combine(gradient[f, i], gain[i], psi[f, i], both)
+        here, there = np.empty(columns), np.empty(columns)
+        _through_gain(psi, gradient, i, energy, gain, ceiling, here)
+        _through_gain(psi, gradient, mirrored, energy, gain, ceiling, there)
+        _combine(here, there, gain, psi, gradient, i)
+        if mirrored != i:
+            _combine(there, here, gain, psi, gradient, mirrored)

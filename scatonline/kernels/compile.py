@@ -8,11 +8,14 @@ in a fixed order, so the same input gives the same bits with any number of threa
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
 import numba
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _MOST_THREADS: int = numba.get_num_threads()
 # Numbers below which handing work to a second thread costs more than it saves.
@@ -25,13 +28,12 @@ _HOW: dict[str, Any] = {
     "error_model": "numpy",
     # Threads that predict do not wait for the one that learns.
     "nogil": True,
-    "cache": True,
 }
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compiles a function that loops call."""
-    return numba.njit(function, **_HOW)
+    return _compiled(function, parallel=False)
 
 
 class Loop:
@@ -44,7 +46,7 @@ class Loop:
             # Numba's cache tells functions apart by name, not by how they are compiled.
             twin = FunctionType(function.__code__, function.__globals__, function.__name__)
             twin.__qualname__ = f"{function.__qualname__}_shared"
-            self.shared = numba.njit(twin, parallel=True, **_HOW)
+            self.shared = _compiled(twin, parallel=True)
 
     def __call__(self, size: int, *arguments: object) -> None:
         """Runs the form that suits ``size`` numbers."""
@@ -59,6 +61,22 @@ def follow_threads() -> None:
     most = min(torch.get_num_threads(), _MOST_THREADS)
     if numba.get_num_threads() != most:
         numba.set_num_threads(most)
+
+
+@lru_cache
+def dealt(count: int, threads: int) -> NDArray[np.int64]:
+    """Numbers below ``count`` in such an order that equal parts are alike, as cards are dealt.
+
+    Loops are shared among threads in runs of neighbours, and neighbours may be alike in cost.
+    """
+    return np.concatenate([np.arange(count)[first::threads] for first in range(threads)])
+
+
+def _compiled(function: Callable[..., Any], *, parallel: bool) -> Any:
+    try:
+        return numba.njit(function, parallel=parallel, cache=True, **_HOW)
+    except RuntimeError:  # nowhere to keep the result: neither the package nor a home is writable
+        return numba.njit(function, parallel=parallel, **_HOW)
 
 
 def _threads_are_safe() -> bool:

@@ -2,9 +2,9 @@
 
 A Gaussian under the discrete Fourier transform is a Gaussian of frequency, summed over periods of
 2π. It is evaluated on the ellipse where it is above rounding, once for every frequency there,
-whatever period that belongs to. From one row to the next its values change by factors that differ
-along a row and not between rows; so a row is a product, and exponentials are taken only where the
-ellipse begins.
+whatever period that belongs to. Neighbouring values differ by factors that are themselves in
+geometric progression, so exponentials are taken only now and then: rows go in bands, each of which
+starts from a few of them and then multiplies, from row to row.
 """
 
 import math
@@ -12,9 +12,10 @@ from typing import no_type_check
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from scatonline.kernels.compile import Loop, inner
+from scatonline.kernels.compile import Loop, dealt, inner
 
 Doubles = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def spectra(values: Doubles, reach: float, norm: float, out: Doubles, kappa: Dou
         out: ``(filters, M, N)``, written.
         kappa: ``(filters,)``, written.
     """
-    _spectra(out.size, values, reach, norm, out, kappa)
+    _spectra(out.size, _order(values), values, reach, norm, out, kappa)
 
 
 def to_values(
@@ -55,7 +56,11 @@ def to_values(
         weights: ``(filters, M, N)``: w.
         out: ``(filters, 4)``, written.
     """
-    _to_values(weights.size, values, reach, norm, kappa, weights, out)
+    _to_values(weights.size, _order(values), values, reach, norm, kappa, weights, out)
+
+
+def _order(values: Doubles) -> NDArray[np.int64]:
+    return dealt(len(values), torch.get_num_threads())
 
 
 @inner
@@ -88,44 +93,75 @@ def _span(xx, xy, yy, reach, x, centre, step):
 
 @inner
 @no_type_check
-def _next_row(line, factors, before, now, x, x_step, y0, y_step, offset, xx, xy, yy):
-    """Moves ``line`` from one row's values to the next row's, which is at x, in columns ``now``."""
-    first, last = now
-    both_first, both_last = max(first, before[0]), min(last, before[1])
-    if both_first > both_last:
-        both_first, both_last = last + 1, last
-    else:
-        previous = x - x_step
-        scale = math.exp(-xx * (x * x - previous * previous) + xy * x_step * y0)
+def _band(xx, xy, yy, reach, top, bottom, x0, x_step, y0, y_step):
+    """First and last column of the ellipse in rows ``top`` to ``bottom``."""
+    first, last = _span(xx, xy, yy, reach, top * x_step - x0, y0, y_step)
+    for i in range(top + 1, bottom + 1):
+        begin, end = _span(xx, xy, yy, reach, i * x_step - x0, y0, y_step)
+        if begin <= end:
+            if first > last:
+                first, last = begin, end
+            first, last = min(first, begin), max(last, end)
+    return first, last
+
+
+@inner
+@no_type_check
+def _height(sigma, slant, step):
+    """Rows of a band: so few that no value which grows from row to row starts from nothing."""
+    return max(1, min(32, int(28 * min(slant, 1.0) / (sigma * step))))
+
+
+@inner
+@no_type_check
+def _profile(line, first, last, x, y0, step, xx, xy, yy):
+    """Values of one row in columns ``first`` to ``last``, from its peak to both sides."""
+    middle = (y0 - 0.5 * xy * x / yy) / step
+    peak = int(min(max(round(middle), first), last))
+    y = peak * step - y0
+    value = math.exp(-(xx * x * x + xy * x * y + yy * y * y))
+    bend = math.exp(-2 * yy * step * step)
+    rise = math.exp(-(xy * x * step + yy * (2 * y * step + step * step)))
+    fall = math.exp(-(-xy * x * step + yy * (-2 * y * step + step * step)))
+    line[peak - first] = value
+    here, ratio = value, rise
+    for k in range(peak + 1 - first, last + 1 - first):
+        here *= ratio
+        ratio *= bend
+        line[k] = here
+    here, ratio = value, fall
+    for k in range(peak - 1 - first, -1, -1):
+        here *= ratio
+        ratio *= bend
+        line[k] = here
+
+
+@inner
+@no_type_check
+def _progression(factors, first, last, ratio):
+    """``ratioᵏ`` for columns ``first`` to ``last``."""
+    value = ratio**first
+    for k in range(last + 1 - first):
+        factors[k] = value
+        value *= ratio
+
+
+@inner
+@no_type_check
+def _add_row(amplitude, line, factors, scale, out, row, first, count):
+    """Adds a row, in whatever period its columns are, and moves ``line`` on to the next row."""
+    n = out.shape[1]
+    done = 0
+    while done < count:
+        column = (first + done) % n
+        piece = min(n - column, count - done)
         # Unsigned, here and below, or every index would be looked at for counting from the end.
-        for k in range(np.uint64(both_first + offset), np.uint64(both_last + 1 + offset)):
-            line[k] *= scale * factors[k]
-    for k in range(first, both_first):
-        y = k * y_step - y0
-        line[k + offset] = math.exp(-(xx * x * x + xy * x * y + yy * y * y))
-    for k in range(both_last + 1, last + 1):
-        y = k * y_step - y0
-        line[k + offset] = math.exp(-(xx * x * x + xy * x * y + yy * y * y))
-
-
-@inner
-@no_type_check
-def _prepared(xx, xy, yy, reach, y0, y_step, x_step):
-    """A line as wide as the ellipse, factors from row to row, and where column 0 is in both."""
-    half = reach * math.sqrt(0.5 / (yy - xy * xy / (4 * xx)))
-    first, last = math.floor((y0 - half) / y_step) - 1, math.ceil((y0 + half) / y_step) + 1
-    line, factors = np.zeros(last - first + 1), np.empty(last - first + 1)
-    for k in range(first, last + 1):
-        factors[k - first] = math.exp(-xy * x_step * k * y_step)
-    return line, factors, -first
-
-
-@inner
-@no_type_check
-def _add_segment(amplitude, line, at, out, row, column, count):
-    at, row, column = np.uint64(at), np.uint64(row), np.uint64(column)
-    for k in range(np.uint64(count)):
-        out[row, column + k] += amplitude * line[at + k]
+        at, to, r = np.uint64(done), np.uint64(column), np.uint64(row)
+        for k in range(np.uint64(piece)):
+            value = line[at + k]
+            out[r, to + k] += amplitude * value
+            line[at + k] = value * (scale * factors[at + k])
+        done += piece
 
 
 @inner
@@ -136,20 +172,23 @@ def _add_gaussian(amplitude, theta, xi, sigma, slant, reach, out):
     xx, xy, yy = _quadratic(theta, sigma, slant)
     x_step, y_step = 2 * math.pi / m, 2 * math.pi / n
     x0, y0 = xi * math.cos(theta), xi * math.sin(theta)
-    line, factors, offset = _prepared(xx, xy, yy, reach, y0, y_step, x_step)
     top, bottom = _rows(xx, xy, yy, reach, x0, x_step)
-    before = 0, -1
-    for i in range(top, bottom + 1):
-        x = i * x_step - x0
-        now = _span(xx, xy, yy, reach, x, y0, y_step)
-        _next_row(line, factors, before, now, x, x_step, y0, y_step, offset, xx, xy, yy)
-        first, last = now
-        while first <= last:
-            column = first % n
-            count = min(n - column, last - first + 1)
-            _add_segment(amplitude, line, first + offset, out, i % m, column, count)
-            first += count
-        before = now
+    width = int(2 * reach * math.sqrt(0.5 / (yy - xy * xy / (4 * xx))) / y_step) + 2
+    line, factors = np.empty(width), np.empty(width)
+    height, across = _height(sigma, slant, x_step), math.exp(-xy * x_step * y_step)
+    bend = math.exp(-2 * xx * x_step * x_step)
+    for start in range(top, bottom + 1, height):
+        end = min(start + height - 1, bottom)
+        first, last = _band(xx, xy, yy, reach, start, end, x0, x_step, y0, y_step)
+        if first > last:
+            continue
+        x = start * x_step - x0
+        _profile(line, first, last, x, y0, y_step, xx, xy, yy)
+        _progression(factors, first, last, across)
+        scale = math.exp(-xx * (2 * x * x_step + x_step * x_step) + xy * x_step * y0)
+        for i in range(start, end + 1):
+            _add_row(amplitude, line, factors, scale, out, i % m, first, last + 1 - first)
+            scale *= bend
 
 
 @inner
@@ -171,8 +210,9 @@ def _at_zero(theta, xi, sigma, slant, reach):
 
 @Loop
 @no_type_check
-def _spectra(values, reach, norm, out, kappa):
-    for f in numba.prange(len(values)):
+def _spectra(order, values, reach, norm, out, kappa):
+    for i in numba.prange(len(order)):
+        f = order[i]
         theta, xi, sigma, slant = values[f]
         at_zero = _at_zero(theta, xi, sigma, slant, reach)
         kappa[f] = at_zero / _at_zero(theta, 0.0, sigma, slant, reach)
@@ -184,20 +224,28 @@ def _spectra(values, reach, norm, out, kappa):
 
 @inner
 @no_type_check
-def _sums(line, at, weights, row, column, count, first):
-    """Σ w·g·{1, k, k²} over a segment whose first column is ``first``, in any period."""
+def _row_sums(line, factors, scale, weights, row, first, count):
+    """Σ w·g·{1, k, k²} over a row's columns k; moves ``line`` on to the next row."""
+    n = weights.shape[1]
     zeroth, linear, square = 0.0, 0.0, 0.0
-    at, row, column = np.uint64(at), np.uint64(row), np.uint64(column)
-    for k in range(np.uint64(count)):
-        value, place = line[at + k] * weights[row, column + k], float(k)
-        zeroth += value
-        linear += value * place
-        square += value * place * place
-    return (
-        zeroth,
-        linear + first * zeroth,
-        square + 2 * first * linear + first * first * zeroth,
-    )
+    done = 0
+    while done < count:
+        column = (first + done) % n
+        piece = min(n - column, count - done)
+        at, to, r = np.uint64(done), np.uint64(column), np.uint64(row)
+        a, b, c, begin = 0.0, 0.0, 0.0, float(first + done)
+        for k in range(np.uint64(piece)):
+            value = line[at + k]
+            weighted, place = value * weights[r, to + k], float(k)
+            a += weighted
+            b += weighted * place
+            c += weighted * place * place
+            line[at + k] = value * (scale * factors[at + k])
+        zeroth += a
+        linear += b + begin * a
+        square += c + 2 * begin * b + begin * begin * a
+        done += piece
+    return zeroth, linear, square
 
 
 @inner
@@ -213,21 +261,30 @@ def _moments(theta, xi, sigma, slant, reach, weights, out):
     x_step, y_step = 2 * math.pi / m, 2 * math.pi / n
     c, s = math.cos(theta), math.sin(theta)
     x0, y0 = xi * c, xi * s
-    line, factors, offset = _prepared(xx, xy, yy, reach, y0, y_step, x_step)
     top, bottom = _rows(xx, xy, yy, reach, x0, x_step)
-    before = 0, -1
+    width = int(2 * reach * math.sqrt(0.5 / (yy - xy * xy / (4 * xx))) / y_step) + 2
+    line, factors = np.empty(width), np.empty(width)
+    height, across = _height(sigma, slant, x_step), math.exp(-xy * x_step * y_step)
+    bend = math.exp(-2 * xx * x_step * x_step)
     w, wx, wy, wxx, wxy, wyy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(top, bottom + 1):
-        x = i * x_step - x0
-        now = _span(xx, xy, yy, reach, x, y0, y_step)
-        _next_row(line, factors, before, now, x, x_step, y0, y_step, offset, xx, xy, yy)
-        first, last = now
-        while first <= last:
-            column = first % n
-            count = min(n - column, last - first + 1)
-            zeroth, linear, square = _sums(
-                line, first + offset, weights, i % m, column, count, float(first)
+    for start in range(top, bottom + 1, height):
+        end = min(start + height - 1, bottom)
+        first, last = _band(xx, xy, yy, reach, start, end, x0, x_step, y0, y_step)
+        if first > last:
+            continue
+        x = start * x_step - x0
+        _profile(line, first, last, x, y0, y_step, xx, xy, yy)
+        _progression(factors, first, last, across)
+        scale = math.exp(-xx * (2 * x * x_step + x_step * x_step) + xy * x_step * y0)
+        for i in range(start, end + 1):
+            x = i * x_step - x0
+            if i % m == 0:
+                for k in range(-(-first // n) * n, last + 1, n):
+                    _add_turned(line[k - first], x, k * y_step - y0, c, s, out[6:])
+            zeroth, linear, square = _row_sums(
+                line, factors, scale, weights, i % m, first, last + 1 - first
             )
+            scale *= bend
             along = y_step * linear - y0 * zeroth
             w += zeroth
             wx += x * zeroth
@@ -235,10 +292,6 @@ def _moments(theta, xi, sigma, slant, reach, weights, out):
             wxx += x * x * zeroth
             wxy += x * along
             wyy += y_step**2 * square - 2 * y0 * y_step * linear + y0 * y0 * zeroth
-            if i % m == 0 and column == 0:
-                _add_turned(line[first + offset], x, first * y_step - y0, c, s, out[6:])
-            first += count
-        before = now
     out[0] = w
     out[1] = c * wx + s * wy
     out[2] = c * wy - s * wx
@@ -273,8 +326,9 @@ def _chain(moments, xi, sigma, slant, out):
 
 @Loop
 @no_type_check
-def _to_values(values, reach, norm, kappa, weights, out):
-    for f in numba.prange(len(values)):
+def _to_values(order, values, reach, norm, kappa, weights, out):
+    for number in numba.prange(len(order)):
+        f = order[number]
         theta, xi, sigma, slant = values[f]
         wave, low = np.zeros(12), np.zeros(12)
         _moments(theta, xi, sigma, slant, reach, weights[f], wave)
