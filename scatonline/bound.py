@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from scatonline.autograd import Gradients, first_derivative_only
 from scatonline.cascade import Use
 from scatonline.fourier import crop, fold_filters
 from scatonline.kernels import bank as kernels
@@ -113,6 +113,7 @@ class _Folded(torch.autograd.Function):
         grid, made = psi.shape[1:], _planes(psi.detach())
         factor = np.ones(made.shape[1:])
         ctx.limits, ctx.folds, ctx.made = limits, folds, made
+        ctx.save_for_backward(psi)
         if limits is not None:
             room, ceiling = _planes(limits.room[None])[0], _planes(limits.ceiling[None])[0]
             total = np.empty_like(factor)
@@ -136,9 +137,10 @@ class _Folded(torch.autograd.Function):
         return tuple(results)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    @first_derivative_only
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         total = np.empty_like(ctx.made)
+        idle = np.ones(len(total), bool)
         # Uses on the signal's own grid come first: theirs is the whole of a filter's gradient.
         order = sorted(range(len(gradients)), key=lambda i: ctx.folds[i].use.level)
         written: set[int] = set()
@@ -147,15 +149,15 @@ class _Folded(torch.autograd.Function):
             if gradient is None:
                 continue
             first = fold.use.scale not in written
+            idle[fold.rows] = False
             written.add(fold.use.scale)
             if first and fold.use.level:
                 target[:] = 0
-            array, share = gradient.contiguous().numpy(), fold.damping / len(gradient)
+            array = gradient.detach().contiguous().numpy()
+            share = fold.damping / len(gradient)
             add = not first or fold.use.level > 0
             kernels.unfold(array, fold.use.level, fold.use.factor, share, add, target)
-        for fold in ctx.folds:
-            if fold.use.scale not in written:
-                total[fold.rows] = 0
+        total[idle] = 0
         if ctx.limits is not None:
             kernels.to_filters(ctx.made, ctx.energy, ctx.gain, ctx.ceiling, total)
         return torch.from_numpy(total.reshape(-1, *ctx.grid)), None, None, None

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scatonline import bound
 from scatonline.cascade import FilterName, Use
 from scatonline.config import BankSpec
-from scatonline.errors import ConfigError, NumericalError, UnknownName
+from scatonline.errors import ConfigError, DuplicateName, NumericalError, UnknownName
 from scatonline.families import Coordinates, Family
 
 # Keeps the frozen gain of "open" just inside the bound, so that its own clamp is exactly idle.
@@ -150,6 +150,8 @@ class FilterBank(nn.Module):
         return made
 
     def _evaluated(self, values: Tensor, rows: Sequence[int], dtype: torch.dtype) -> Tensor:
+        if not rows:
+            return self.room.new_empty(0, *self.room.shape)
         scales = [self.names[row].scale for row in rows]
         return self.family.spectra(values, scales, torch.finfo(dtype).eps)
 
@@ -169,8 +171,12 @@ class FilterBank(nn.Module):
         Returns:
             ``(aliases, filters, frequencies)`` for each use, see :func:`fourier.fold_filters`.
         """
+        if not uses:
+            return {}
         folds = [bound.Fold(self._span(use.scale), use, factor) for use, factor in uses.items()]
-        psi = self._checked(self.made_spectra(dtype))
+        # A tight bank makes much of what is little.
+        precision = torch.float64 if self.bound == "tight" else dtype
+        psi = self._checked(self.made_spectra(precision))
         return dict(zip(uses, bound.folded(psi, self._limits(), folds, dtype), strict=True))
 
     def littlewood_paley(self) -> Tensor:
@@ -188,16 +194,17 @@ class FilterBank(nn.Module):
             filter_id: Id to give it when a decision is replayed; made up otherwise.
 
         Raises:
-            ConfigError: another number of values than the family has parameters, or not finite.
+            ConfigError: another number of values than the family has parameters, or one that is not
+                finite, or not above 0 where it is no angle.
+            DuplicateName: a filter has that id.
         """
         self._check_values(values)
-        number = self.made.get(scale, 0)
-        self.made[scale] = number + 1
-        name = FilterName(filter_id or f"{self.layer}/j{scale}/{number}", self.layer, scale)
+        name = FilterName(self._id(scale, filter_id), self.layer, scale)
         at = sum(n.scale <= scale for n in self.names)
         new = torch.tensor([list(values)], dtype=torch.float64, device=self.lower.device)
         bounds = torch.tensor([self.family.bounds(values)], dtype=torch.float64, device=new.device)
         lower, upper = bounds[..., 0], bounds[..., 1]
+        new = torch.where(self.angle, new, new.clamp(lower, upper))
         u = Coordinates(self.angle, lower, upper).unconstrained(new)
         rows = zip(self.tables(), (u, lower, upper, new), strict=True)
         self.names.insert(at, name)
@@ -287,9 +294,26 @@ class FilterBank(nn.Module):
                 )
         return psi
 
+    def _id(self, scale: int, asked: str | None) -> str:
+        """The id of a new filter, asked for or made up; neither is made up again."""
+        start = f"{self.layer}/j{scale}/"
+        if asked is None:
+            number = self.made.get(scale, 0)
+            self.made[scale] = number + 1
+            return f"{start}{number}"
+        if any(name.id == asked for name in self.names):
+            raise DuplicateName(f"layer {self.layer} has a filter {asked!r} already: take another")
+        ours, _, number_asked = asked.rpartition("/")
+        if f"{ours}/" == start and number_asked.isdecimal():
+            self.made[scale] = max(self.made.get(scale, 0), int(number_asked) + 1)
+        return asked
+
     def _check_values(self, values: Sequence[float]) -> None:
         names = ", ".join(parameter.name for parameter in self.family.parameters)
         if len(values) != len(self.family.parameters):
             raise ConfigError(f"filter has {len(values)} values, expected {names}")
         if not all(abs(value) < float("inf") for value in values):
             raise ConfigError(f"filter has values {list(values)}, expected finite {names}")
+        for parameter, value in zip(self.family.parameters, values, strict=True):
+            if not parameter.angle and value <= 0:
+                raise ConfigError(f"filter has {parameter.name} = {value}, expected more than 0")

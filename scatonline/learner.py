@@ -47,6 +47,7 @@ class Learner:
         self.calibration: list[tuple[str, Tensor, Tensor]] = []
         self.calibrated = False
         self.rebuild()
+        self._warm_up()
 
     @property
     def learns_theta(self) -> bool:
@@ -136,16 +137,34 @@ class Learner:
             self._built = self.scattering.build()
         self.filters = self._built.leaves(self.learns_theta)
 
+    def _warm_up(self) -> None:
+        """Sends nothing through, there and back: on a new machine loops are compiled for seconds.
+
+        That is over before there is a first sample to keep waiting.
+        """
+        x = torch.zeros(1, self.spec.channels, *self.spec.shape, device=self.device)
+        filters = self.filters.leaves(self.learns_theta)
+        columns = self.layout.columns(x, filters, self.low_pass)
+        if columns.requires_grad:
+            torch.autograd.backward(columns.sum())
+            self._to_thetas(filters, self.scattering.build())
+
     def _step_theta(self) -> None:
-        reached = [(use, p.grad) for use, p in self.filters.items() if p.grad is not None]
-        built = [self._built.psi[use] for use, _ in reached]
-        gradients = [gradient / self.collected for _, gradient in reached]
-        thetas = [bank.theta for bank in self.banks()]
-        moved = torch.autograd.grad(built, thetas, gradients, allow_unused=True)
+        moved = self._to_thetas(self.filters, self._built)
         for bank, descent, gradient in zip(self.banks(), self.descents, moved, strict=True):
             if gradient is not None:
-                descent.step(bank, gradient)
+                descent.step(bank, gradient / self.collected)
         self.rebuild()
+
+    def _to_thetas(self, leaves: Filters, built: Filters) -> tuple[Tensor | None, ...]:
+        """Takes the gradients that wait on filters on to every layer's θ."""
+        reached = [(built.psi[use], p.grad) for use, p in leaves.items() if p.grad is not None]
+        outputs, gradients = zip(*reached, strict=True)
+        thetas = [bank.theta for bank in self.banks()]
+        moved: tuple[Tensor | None, ...] = torch.autograd.grad(
+            outputs, thetas, gradients, allow_unused=True
+        )
+        return moved
 
 
 def _moved(scattering: Scattering, move: Move) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scatonline.cascade import Cascade, Filters, Geometry, Path, Use
 from scatonline.config import Aliases, Average, BankSpec, Bound, Padding
-from scatonline.errors import ConfigError
+from scatonline.errors import ConfigError, UnknownName
 from scatonline.families import make_family
 from scatonline.filterbank import FilterBank
 from scatonline.fourier import check_signal
@@ -54,7 +54,13 @@ class Scattering(nn.Module):
         return self.cascade.paths
 
     def bank(self, layer: int) -> FilterBank:
-        """Bank of a layer, counted from 1."""
+        """Bank of a layer, counted from 1.
+
+        Raises:
+            UnknownName: there is no such layer.
+        """
+        if not 1 <= layer <= len(self.banks):
+            raise UnknownName(f"no layer {layer}: this transform has layers 1 to {len(self.banks)}")
         bank = self.banks[layer - 1]
         assert isinstance(bank, FilterBank)
         return bank
@@ -132,8 +138,10 @@ class Scattering(nn.Module):
             return []
         key = dtype, device
         if key not in self._averages:
-            phi = [p.to(device) for p in self._phi]
-            self._averages[key] = self.geometry.low_pass(phi, dtype)
+            # What is made in inference mode could be part of no graph later.
+            with torch.inference_mode(False):
+                phi = [p.to(device) for p in self._phi]
+                self._averages[key] = self.geometry.low_pass(phi, dtype)
         return self._averages[key]
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -154,6 +162,10 @@ class Scattering(nn.Module):
             ShapeError: ``x`` has another shape or is not a float tensor.
             NumericalError: ``x`` holds NaN or infinite entries.
         """
+        if torch.is_autocast_enabled(x.device.type):
+            # Sums of products in half precision would be no scattering coefficients.
+            with torch.autocast(x.device.type, enabled=False):
+                return self.forward(x)
         shape = self.geometry.shape
         check_signal(x, shape)
         batch = x.shape[: x.dim() - len(shape)]
@@ -169,10 +181,12 @@ class Scattering(nn.Module):
         learning = torch.is_grad_enabled() and any(theta.requires_grad for theta in thetas)
         if learning or torch.compiler.is_compiling():
             return self.build(x.dtype)
-        if self._kept is None or not self._kept.serves(self.cascade, thetas, x):
-            with torch.no_grad():
-                self._kept = _Kept.of(self.cascade, thetas, x, self.build(x.dtype))
-        return self._kept.filters
+        # Other threads may replace what is kept between looking at it and using it.
+        kept = self._kept
+        if kept is None or not kept.serves(self.cascade, thetas, x):
+            with torch.inference_mode(mode=False), torch.no_grad():
+                kept = self._kept = _Kept.of(self.cascade, thetas, x, self.build(x.dtype))
+        return kept.filters
 
 
 class Scattering2D(Scattering):

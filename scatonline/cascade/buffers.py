@@ -142,7 +142,8 @@ class Buffers:
     def for_way_back(self) -> BackBuffers:
         """Those that only the way back needs."""
         if self.back is None:
-            self.back = BackBuffers(self.stages)
+            with torch.inference_mode(mode=False):
+                self.back = BackBuffers(self.stages)
         return self.back
 
     def _branches(self, stage: Stage, pairs: Reals) -> tuple[BranchBuffers, ...]:
@@ -190,7 +191,9 @@ class Pool:
                 except ValueError:  # another thread took it first
                     continue
                 return candidate
-        return Buffers(self.plan, self.geometry, batch, dtype)
+        # Memory made in inference mode could not be written to outside it.
+        with torch.inference_mode(mode=False):
+            return Buffers(self.plan, self.geometry, batch, dtype)
 
     def give_back(self, buffers: Buffers) -> None:
         """Takes them back; those that waited longest are let go."""

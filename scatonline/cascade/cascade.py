@@ -48,6 +48,8 @@ class Cascade:
         Returns:
             ``(batch, channels, *output_shape)``.
         """
+        if len(x) == 0:
+            return x.new_zeros(0, len(self.paths), *self.geometry.output_shape)
         pieces = [self._averaged(piece, filters, low_pass) for piece in self._pieces(x)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
@@ -61,13 +63,19 @@ class Cascade:
         Returns:
             For every path ``(batch, *size)``, the part that stands for the signal itself.
         """
+        if len(x) == 0:
+            levels = [self.plan.stages[index].level for index, _ in self.plan.places]
+            windows = [self.geometry.windows(level) for level in levels]
+            return [x.new_zeros(0, *(w.stop - w.start for w in window)) for window in windows]
         swift = bool(filters.arrays)
         stages = self._swift.stages(x, filters, []) if swift else self._portable(x, filters, [])
         maps = []
         for index, channel in self.plan.places:
             level = self.plan.stages[index].level
-            u = stages[index].view(-1, x.shape[0], *self.geometry.grid(level))[channel]
-            maps.append(u[(slice(None), *self.geometry.windows(level))])
+            u = stages[index].view(-1, len(x), *self.geometry.grid(level))[channel]
+            u = u[(slice(None), *self.geometry.windows(level))]
+            # Order 0 may be the signal itself.
+            maps.append(u if index else u.clone())
         return maps
 
     def _averaged(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:
@@ -93,7 +101,9 @@ class Cascade:
         Kept on the device: a copy a sample would make the host wait.
         """
         if (batch, device) not in self._orders:
-            order = torch.tensor(self.plan.order)
-            rows = (order * batch + torch.arange(batch)[:, None]).flatten()
-            self._orders[batch, device] = Order(rows.to(device), rows.argsort().to(device))
+            # What is made in inference mode could be part of no graph later.
+            with torch.inference_mode(False):
+                order = torch.tensor(self.plan.order)
+                rows = (order * batch + torch.arange(batch)[:, None]).flatten()
+                self._orders[batch, device] = Order(rows.to(device), rows.argsort().to(device))
         return self._orders[batch, device]

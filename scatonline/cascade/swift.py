@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from scatonline.autograd import Gradients, first_derivative_only
 from scatonline.cascade.buffers import (
     BackBuffers,
     BranchBuffers,
@@ -163,7 +163,7 @@ class Swift:
     def _padded(self, x: Tensor, padded: Tensor, *, in_buffer: bool) -> Tensor:
         if not in_buffer:
             padded = torch.empty_like(padded)
-        kernels.pad(planes(x), self._sources, planes(padded))
+        kernels.pad(planes(x.resolve_neg().contiguous()), self._sources, planes(padded))
         return padded
 
     def _moduli(
@@ -258,17 +258,17 @@ class _Differentiable(torch.autograd.Function):
         return tuple(results) if order is None else (order.apply(results),)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    @first_derivative_only
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         _ = ctx.saved_tensors  # raises if a filter was written over since
         wanted, buffers = (
             (ctx.needs_input_grad[4], any(ctx.needs_input_grad[5:])),
             ctx.lease.buffers,
         )
-        by_stage: Sequence[Tensor | None] = gradients
-        if ctx.order is not None and gradients[0] is not None:
+        by_stage: Sequence[Tensor | None] = [None if g is None else g.detach() for g in gradients]
+        if ctx.order is not None and by_stage[0] is not None:
             lengths = [stage.shape[0] for stage in buffers.stages]
-            by_stage = ctx.order.undo(gradients[0], lengths)
+            by_stage = ctx.order.undo(by_stage[0], lengths)
         to_signal, to_filters = ctx.swift.backward(
             by_stage, ctx.filters, ctx.matrices, buffers, wanted
         )

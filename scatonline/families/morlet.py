@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from scatonline.autograd import Gradients, first_derivative_only
 from scatonline.config import BankSpec
 from scatonline.families.base import DOUBLE, ParameterSpec
 from scatonline.families.gaps import angle_gaps, log_frequency_gaps
@@ -26,7 +26,10 @@ from scatonline.kernels import morlet as kernels
 _KYMATIO_PI = 3.1415
 _NORM = math.pi / _KYMATIO_PI
 _IMAGES_1D = 2
-_REACH = 6.0
+# Standard deviations at which a Gaussian has fallen below the rounding of 1.
+_REACH = 8.5
+# Filters longer than nine grids are no wavelets on them.
+_MOST_PERIODS = 4
 # From this scale on a filter's spectrum, wherever it may be learned to, ends within a period of the
 # grid's: ξ + 8/σ ≤ 2·(3π/4 + 10)/2^j < 2π + π.
 _COARSE = 2
@@ -35,7 +38,7 @@ _RANGE = 2.0
 
 def _octaves(value: float, below: float, above: float) -> tuple[float, float]:
     """An open interval of one octave either side, cut to (below, above)."""
-    return max(value / _RANGE, below), min(value * _RANGE, above)
+    return max(min(value, above) / _RANGE, below), min(max(value, below) * _RANGE, above)
 
 
 class Morlet2D:
@@ -117,13 +120,7 @@ class Morlet2D:
         """Two Gaussians, about ξ and about 0, over the periods that a coarse filter reaches."""
         theta, xi, sigma, slant = values.unbind(1)
         cos, sin, q = torch.cos(theta), torch.sin(theta), slant.square()
-        periods = torch.arange(-1, 2, dtype=torch.float64, device=values.device)[:, None]
-        x, y = (
-            2
-            * math.pi
-            * (torch.fft.fftfreq(n, dtype=torch.float64, device=values.device) + periods)
-            for n in self.grid
-        )
+        x, y = (2 * math.pi / n * self._positions(n, 1, values.device) for n in self.grid)
         width = -0.5 * sigma.square()
         level = width * xi.square()
         ellipse = (
@@ -132,49 +129,18 @@ class Morlet2D:
             width * 2 * cos * sin * (1 - 1 / q),
         )
         pull = -2 * width * xi
-        gabor = self._periodised(x, y, level, *ellipse, pull * cos, pull * sin)
-        low = self._periodised(x, y, torch.zeros_like(level), *ellipse)
+        gabor = self._summed(_gaussian(x, y, level, *ellipse, pull * cos, pull * sin))
+        low = self._summed(_gaussian(x, y, torch.zeros_like(level), *ellipse))
         kappa = gabor[:, :1, :1] / low[:, :1, :1]
-        return (gabor - kappa * low) * _NORM
-
-    def _periodised(self, x: Tensor, y: Tensor, *coefficients: Tensor) -> Tensor:
-        pieces = [_gaussian(row, column, *coefficients) for row in x for column in y]
-        return torch.stack(pieces).sum(0)
+        return _NORM * (gabor - kappa * low)
 
     def _in_space(self, values: Tensor, scale: int) -> Tensor:
         """As env·(cos + sin − κ): a Hermitian ψ's spectrum is the Hartley transform of that."""
-        envelope, carrier = self._periods(values, self._images(scale))
-        kappa = carrier.sum((1, 2), keepdim=True) / envelope.sum((1, 2), keepdim=True)
-        spectrum: Tensor = torch.fft.fft2(carrier - kappa * envelope)
-        return spectrum.real - spectrum.imag
-
-    def _images(self, scale: int) -> int:
-        """Periods to sum on each side: none where six standard deviations fit the grid.
-
-        Decided by the scale's default length, so that the cost never depends on data; a filter that
-        has learned to be longer than its grid is cut at the grid's edge.
-        """
-        longest = 0.8 * 2.0**scale * max(self.spec.L / 4, 1.0)
-        return max(0, math.ceil(min(_REACH * longest / min(self.grid) - 0.5, 2)))
-
-    def _periods(self, values: Tensor, images: int) -> tuple[Tensor, Tensor]:
-        """Envelope and envelope·(cos + sin), summed over periods of the grid."""
-        shifts = range(-images, images + 1)
-        pieces = [self._period(values, i, k) for i in shifts for k in shifts]
-        envelopes, carriers = zip(*pieces, strict=True)
-        return sum(envelopes[1:], envelopes[0]), sum(carriers[1:], carriers[0])
-
-    def _period(self, values: Tensor, row: int, column: int) -> tuple[Tensor, Tensor]:
-        """Both on the grid moved by ``(row, column)`` periods, sample 0 first as in an FFT."""
+        x, y = (self._positions(n, self._periods(scale), values.device) for n in self.grid)
         theta, xi, sigma, slant = values.unbind(1)
-        cos, sin = torch.cos(theta), torch.sin(theta)
-        x, y = (
-            torch.fft.fftfreq(n, 1 / n, dtype=torch.float64, device=values.device) + n * shift
-            for n, shift in zip(self.grid, (row, column), strict=True)
-        )
-        q = slant.square()
+        cos, sin, q = torch.cos(theta), torch.sin(theta), slant.square()
         width = -1 / (2 * sigma.square())
-        envelope = _gaussian(
+        every = _gaussian(
             x,
             y,
             torch.log(-slant * width / _KYMATIO_PI),
@@ -185,7 +151,33 @@ class Morlet2D:
         px, py = (xi * cos)[:, None] * x, (xi * sin)[:, None] * y
         wave_x = torch.stack((torch.cos(px), torch.sin(px)), 2)
         wave_y = torch.stack((torch.cos(py) + torch.sin(py), torch.cos(py) - torch.sin(py)), 1)
-        return envelope, envelope * (wave_x @ wave_y)
+        envelope, carrier = self._summed(every), self._summed(every * (wave_x @ wave_y))
+        kappa = carrier.sum((1, 2), keepdim=True) / envelope.sum((1, 2), keepdim=True)
+        spectrum: Tensor = torch.fft.fft2(carrier - kappa * envelope)
+        return spectrum.real - spectrum.imag
+
+    def _periods(self, scale: int) -> int:
+        """Periods to sum on each side, for the longest that a filter of ``scale`` can learn to be.
+
+        Decided by the scale, so that the cost never depends on data.
+        """
+        longest = 0.8 * 2.0**scale * _RANGE * max(self.spec.L / 4 * _RANGE, 1.0)
+        return max(0, min(math.ceil(_REACH * longest / min(self.grid) - 0.5), _MOST_PERIODS))
+
+    @staticmethod
+    def _positions(n: int, periods: int, device: torch.device) -> Tensor:
+        """Samples of a grid, 0 first as in an FFT, in all periods: ``((2·periods + 1)·n,)``."""
+        first = torch.fft.fftfreq(n, 1 / n, dtype=torch.float64, device=device)
+        shifts = n * torch.arange(-periods, periods + 1, dtype=torch.float64, device=device)
+        positions: Tensor = (shifts[:, None] + first).flatten()
+        return positions
+
+    def _summed(self, extended: Tensor) -> Tensor:
+        """Over the periods of :meth:`_positions`: ``(filters, M, N)``."""
+        M, N = self.grid
+        parts = extended.view(len(extended), -1, M, extended.shape[2] // N, N)
+        total: Tensor = parts.sum((1, 3))
+        return total
 
 
 class _Spectra(torch.autograd.Function):
@@ -196,14 +188,15 @@ class _Spectra(torch.autograd.Function):
         made = torch.empty(len(values), *grid, dtype=torch.float64)
         ctx.values, ctx.reach = values.detach().contiguous().numpy().copy(), reach
         ctx.kappa = np.empty(len(values))
+        ctx.save_for_backward(values)
         kernels.spectra(ctx.values, reach, _NORM, made.numpy(), ctx.kappa)
         return made
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    @first_derivative_only
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
         found = torch.empty(ctx.values.shape, dtype=torch.float64)
-        weights = gradient.contiguous().numpy()
+        weights = gradients[0].detach().contiguous().numpy()
         kernels.to_values(ctx.values, ctx.reach, _NORM, ctx.kappa, weights, found.numpy())
         return found, None, None
 
@@ -254,7 +247,9 @@ class Morlet1D:
     def bounds(self, values: Sequence[float]) -> tuple[tuple[float, float], ...]:
         """Half an octave either side for ξ, an octave for σ: a filter stays at its scale."""
         xi, sigma = values
-        return ((xi / math.sqrt(_RANGE), min(xi * math.sqrt(_RANGE), 0.5)), _octaves(sigma, 0, 0.5))
+        nearest = min(xi, 0.5)
+        half = math.sqrt(_RANGE)
+        return ((nearest / half, min(nearest * half, 0.5)), _octaves(sigma, 0, 0.5))
 
     def spectra(
         self,

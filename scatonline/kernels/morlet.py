@@ -109,7 +109,7 @@ def _band(xx, xy, yy, reach, top, bottom, x0, x_step, y0, y_step):
 @no_type_check
 def _height(sigma, slant, step):
     """Rows of a band: so few that no value which grows from row to row starts from nothing."""
-    return max(1, min(32, int(28 * min(slant, 1.0) / (sigma * step))))
+    return max(1, min(32, int(14 * min(slant, 1.0) / (sigma * step))))
 
 
 @inner
@@ -138,12 +138,14 @@ def _profile(line, first, last, x, y0, step, xx, xy, yy):
 
 @inner
 @no_type_check
-def _progression(factors, first, last, ratio):
-    """``ratioᵏ`` for columns ``first`` to ``last``."""
-    value = ratio**first
+def _factors(factors, first, last, x, x_step, y0, y_step, xx, xy):
+    """From the row at x to the next: one factor a column, and one for all that bends each time."""
+    value = math.exp(-xy * x_step * (first * y_step - y0))
+    ratio = math.exp(-xy * x_step * y_step)
     for k in range(last + 1 - first):
         factors[k] = value
         value *= ratio
+    return math.exp(-xx * (2 * x * x_step + x_step * x_step))
 
 
 @inner
@@ -174,8 +176,8 @@ def _add_gaussian(amplitude, theta, xi, sigma, slant, reach, out):
     x0, y0 = xi * math.cos(theta), xi * math.sin(theta)
     top, bottom = _rows(xx, xy, yy, reach, x0, x_step)
     width = int(2 * reach * math.sqrt(0.5 / (yy - xy * xy / (4 * xx))) / y_step) + 2
-    line, factors = np.empty(width), np.empty(width)
-    height, across = _height(sigma, slant, x_step), math.exp(-xy * x_step * y_step)
+    line, factors = np.empty(width), np.zeros(width)
+    height = _height(sigma, slant, x_step)
     bend = math.exp(-2 * xx * x_step * x_step)
     for start in range(top, bottom + 1, height):
         end = min(start + height - 1, bottom)
@@ -184,8 +186,9 @@ def _add_gaussian(amplitude, theta, xi, sigma, slant, reach, out):
             continue
         x = start * x_step - x0
         _profile(line, first, last, x, y0, y_step, xx, xy, yy)
-        _progression(factors, first, last, across)
-        scale = math.exp(-xx * (2 * x * x_step + x_step * x_step) + xy * x_step * y0)
+        scale = 0.0
+        if height > 1:
+            scale = _factors(factors, first, last, x, x_step, y0, y_step, xx, xy)
         for i in range(start, end + 1):
             _add_row(amplitude, line, factors, scale, out, i % m, first, last + 1 - first)
             scale *= bend
@@ -263,8 +266,8 @@ def _moments(theta, xi, sigma, slant, reach, weights, out):
     x0, y0 = xi * c, xi * s
     top, bottom = _rows(xx, xy, yy, reach, x0, x_step)
     width = int(2 * reach * math.sqrt(0.5 / (yy - xy * xy / (4 * xx))) / y_step) + 2
-    line, factors = np.empty(width), np.empty(width)
-    height, across = _height(sigma, slant, x_step), math.exp(-xy * x_step * y_step)
+    line, factors = np.empty(width), np.zeros(width)
+    height = _height(sigma, slant, x_step)
     bend = math.exp(-2 * xx * x_step * x_step)
     w, wx, wy, wxx, wxy, wyy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for start in range(top, bottom + 1, height):
@@ -274,8 +277,9 @@ def _moments(theta, xi, sigma, slant, reach, weights, out):
             continue
         x = start * x_step - x0
         _profile(line, first, last, x, y0, y_step, xx, xy, yy)
-        _progression(factors, first, last, across)
-        scale = math.exp(-xx * (2 * x * x_step + x_step * x_step) + xy * x_step * y0)
+        scale = 0.0
+        if height > 1:
+            scale = _factors(factors, first, last, x, x_step, y0, y_step, xx, xy)
         for i in range(start, end + 1):
             x = i * x_step - x0
             if i % m == 0:
