@@ -20,7 +20,10 @@ def first_derivative_only(backward: Callable[..., Gradients]) -> Callable[..., G
 
     @wraps(backward)
     def guarded(ctx: Any, *gradients: Tensor | None) -> Gradients:
-        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return guarded(ctx, *gradients)
+        with torch.no_grad():
             found = backward(ctx, *gradients)
         if not torch.is_grad_enabled():
             return found

@@ -111,7 +111,7 @@ class _Folded(torch.autograd.Function):
         ctx: Any, psi: Tensor, limits: Limits | None, folds: Sequence[Fold], dtype: torch.dtype
     ) -> tuple[Tensor, ...]:
         grid, made = psi.shape[1:], _planes(psi.detach())
-        factor = np.ones(made.shape[1:])
+        factor = np.empty(made.shape[1:]) if limits else np.ones(made.shape[1:])
         ctx.limits, ctx.folds, ctx.made = limits, folds, made
         ctx.save_for_backward(psi)
         if limits is not None:

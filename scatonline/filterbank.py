@@ -9,6 +9,7 @@ The bound (:mod:`scatonline.bound`) is one of
 * ``tight`` — A ≡ 1: energy is conserved; removing a filter changes its neighbours.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,7 @@ class FilterBank(nn.Module):
         """
         super().__init__()
         self.family, self.layer, self.bound = family, layer, spec.bound
+        self.coarsest = spec.J
         self.names: list[FilterName] = []
         self.made: dict[int, int] = {}
         self._known: _Known | None = None
@@ -194,11 +196,13 @@ class FilterBank(nn.Module):
             filter_id: Id to give it when a decision is replayed; made up otherwise.
 
         Raises:
-            ConfigError: another number of values than the family has parameters, or one that is not
-                finite, or not above 0 where it is no angle.
+            ConfigError: another number of values than the family has parameters, one that is not
+                finite, or not above 0 where it is no angle; or a scale that does not exist.
             DuplicateName: a filter has that id.
         """
         self._check_values(values)
+        if not 0 <= scale <= self.coarsest:
+            raise ConfigError(f"filter has scale {scale}, expected 0 to J = {self.coarsest}")
         name = FilterName(self._id(scale, filter_id), self.layer, scale)
         at = sum(n.scale <= scale for n in self.names)
         new = torch.tensor([list(values)], dtype=torch.float64, device=self.lower.device)
@@ -268,8 +272,8 @@ class FilterBank(nn.Module):
 
     def _span(self, scale: int) -> slice:
         """Rows of one scale."""
-        rows = self.rows(scale)
-        return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
+        scales = [name.scale for name in self.names]
+        return slice(bisect_left(scales, scale), bisect_right(scales, scale))
 
     def _first_ceiling(self) -> Tensor:
         if self.bound == "tight":

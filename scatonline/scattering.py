@@ -119,16 +119,17 @@ class Scattering(nn.Module):
         """Makes the cascade for the banks' present filters."""
         layers = [self.bank(m + 1).names for m in range(len(self.banks))]
         self.cascade = Cascade(self.geometry, layers)
+        uses = self.cascade.plan.uses
+        damping = self.geometry.damping
+        self._uses = [
+            {use: damping(use.level) for use in uses if use.layer == m + 1}
+            for m in range(len(self.banks))
+        ]
 
     def build(self, dtype: torch.dtype = torch.float32) -> Filters:
         """Filters from the present θ, differentiable; made in float64 and cast to ``dtype``."""
         psi: dict[Use, Tensor] = {}
-        for m in range(len(self.banks)):
-            uses = {
-                use: self.geometry.damping(use.level)
-                for use in self.cascade.plan.uses
-                if use.layer == m + 1
-            }
+        for m, uses in enumerate(self._uses):
             psi |= self.bank(m + 1).folded(uses, dtype)
         return Filters(psi)
 

@@ -8,6 +8,7 @@ of one layer and scale, applied to the channels of an earlier stage that have on
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,7 @@ class Path:
         return tuple(f.id for f in self.filters)
 
 
-@dataclass(frozen=True, order=True)
-class Use:
+class Use(NamedTuple):
     """Filters of one layer and scale as they act on one level.
 
     Attributes:

@@ -250,37 +250,52 @@ class _Differentiable(torch.autograd.Function):
         x: Tensor,
         *psi: Tensor,
     ) -> tuple[Tensor, ...]:
-        ctx.lease = _Lease(swift.pool, swift.pool.borrow(len(x), x.dtype))
+        buffers = swift.pool.borrow(len(x), x.dtype)
+        ctx.lease = _Lease(swift.pool, buffers)
         ctx.swift, ctx.filters, ctx.matrices, ctx.order = swift, filters, matrices, order
         ctx.save_for_backward(x, *psi)
         ctx.set_materialize_grads(False)
-        results = swift.forward(x.detach(), filters, matrices, ctx.lease.buffers, returns=True)
+        results = swift.forward(x.detach(), filters, matrices, buffers, returns=True)
         return tuple(results) if order is None else (order.apply(results),)
 
     @staticmethod
     @first_derivative_only
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
-        _ = ctx.saved_tensors  # raises if a filter was written over since
-        wanted, buffers = (
-            (ctx.needs_input_grad[4], any(ctx.needs_input_grad[5:])),
-            ctx.lease.buffers,
-        )
+        x, *_ = ctx.saved_tensors  # raises if a filter was written over since
+        swift, filters, matrices = ctx.swift, ctx.filters, ctx.matrices
+        buffers = ctx.lease.take()
+        if buffers is None:
+            # A graph that was retained comes back again: what it needs is computed again.
+            buffers = swift.pool.borrow(len(x), x.dtype)
+            swift.forward(x.detach(), filters, matrices, buffers, returns=True)
         by_stage: Sequence[Tensor | None] = [None if g is None else g.detach() for g in gradients]
         if ctx.order is not None and by_stage[0] is not None:
-            lengths = [stage.shape[0] for stage in buffers.stages]
-            by_stage = ctx.order.undo(by_stage[0], lengths)
-        to_signal, to_filters = ctx.swift.backward(
-            by_stage, ctx.filters, ctx.matrices, buffers, wanted
-        )
-        found = (to_filters.get(use) for use in ctx.filters.psi)
+            by_stage = ctx.order.undo(by_stage[0], [s.shape[0] for s in buffers.stages])
+        wanted = ctx.needs_input_grad[4], any(ctx.needs_input_grad[5:])
+        try:
+            to_signal, to_filters = swift.backward(by_stage, filters, matrices, buffers, wanted)
+        finally:
+            swift.pool.give_back(buffers)
+        found = (to_filters.get(use) for use in filters.psi)
         return None, None, None, None, to_signal, *found
 
 
 class _Lease:
-    """Gives buffers back when the graph that may need them is gone."""
+    """Buffers as a forward pass left them.
+
+    They go back with the first way back, so that a stream of steps needs one set of them, or with
+    the graph if there was none.
+    """
 
     def __init__(self, pool: Pool, buffers: Buffers) -> None:
-        self.pool, self.buffers = pool, buffers
+        self.pool = pool
+        self._buffers: Buffers | None = buffers
+
+    def take(self) -> Buffers | None:
+        """The buffers, for whoever now gives them back; None if they have gone back before."""
+        buffers, self._buffers = self._buffers, None
+        return buffers
 
     def __del__(self) -> None:
-        self.pool.give_back(self.buffers)
+        if self._buffers is not None:
+            self.pool.give_back(self._buffers)

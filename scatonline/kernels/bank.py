@@ -55,7 +55,8 @@ def unfold(gradient: Reals, level: int, factor: int, scale: float, add: bool, ou
         level: As there.
         factor: As there.
         scale: As there.
-        add: Whether to add to what stands in ``out``, or to write over it.
+        add: Whether to add to what stands in ``out``, or to write over it, as far as the level's
+            frequencies reach.
         out: Shaped as ψ̂.
     """
     down = 1 if out.shape[1] == 1 else factor

@@ -1,8 +1,10 @@
 """What the public transforms keep as PyTorch modules: θ, filters, identities."""
 
 import copy
+import gc
 import io
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scatonline import Scattering, Scattering1D, Scattering2D
+from scatonline.cascade.buffers import Pool
 
 Make = Callable[..., Scattering]
 
@@ -309,3 +312,17 @@ def test_mixed_precision_around_it_changes_nothing(make: Make, average: str) -> 
     for ours, theirs in zip(*found, strict=True):
         assert ours.dtype == theirs.dtype
         assert torch.equal(ours, theirs)
+
+
+def test_buffers_that_waited_longest_are_let_go() -> None:
+    """A stream whose batches change in size does not gather memory; the last size is ready."""
+    cascade = plane().cascade
+    pool = Pool(cascade.plan, cascade.geometry)
+    lent = [pool.borrow(batch, torch.float32) for batch in range(1, 10)]
+    known = [weakref.ref(buffers) for buffers in lent]
+    while lent:
+        pool.give_back(lent.pop(0))
+    gc.collect()
+    assert sum(reference() is not None for reference in known) <= 4
+    assert pool.borrow(9, torch.float32) is known[-1]()
+    assert pool.borrow(9, torch.float64).dtype == torch.float64

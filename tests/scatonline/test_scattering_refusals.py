@@ -130,6 +130,16 @@ def test_filter_of_wrong_length_or_not_finite_is_refused(
     assert_changes_nothing(transform, lambda: transform.add(layer, 1, values), ConfigError, named)
 
 
+@BOTH
+@pytest.mark.parametrize("scale", [-1, 5])
+def test_scale_that_does_not_exist_is_refused(make: Make, scale: int) -> None:
+    transform = make()
+    named = f"scale {scale}, expected 0 to J"
+    assert_changes_nothing(
+        transform, lambda: transform.add(1, scale, VALUES[make]), ConfigError, named
+    )
+
+
 NO_FILTERS: list[tuple[Make, Sequence[float]]] = [
     (line, [0.0, 0.03]),
     (line, [-0.2, 0.03]),
