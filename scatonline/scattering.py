@@ -41,7 +41,9 @@ class Scattering(nn.Module):
         self.spec, self.geometry = spec, Geometry(spec, shape)
         family = make_family(spec, self.geometry.padded)
         layers = range(1, spec.max_order + 1)
-        self.banks = nn.ModuleList(FilterBank(spec, family, layer) for layer in layers)
+        # Beside the registered list, which is slow to ask and tells nothing about types.
+        self._banks = tuple(FilterBank(spec, family, layer) for layer in layers)
+        self.banks = nn.ModuleList(self._banks)
         self._phi = family.low_pass(kept_norm=spec.bound == "none")
         self._averages: dict[tuple[torch.dtype, torch.device], list[list[Tensor]]] = {}
         self._kept: _Kept | None = None
@@ -59,11 +61,11 @@ class Scattering(nn.Module):
         Raises:
             UnknownName: there is no such layer.
         """
-        if not 1 <= layer <= len(self.banks):
-            raise UnknownName(f"no layer {layer}: this transform has layers 1 to {len(self.banks)}")
-        bank = self.banks[layer - 1]
-        assert isinstance(bank, FilterBank)
-        return bank
+        if not 1 <= layer <= len(self._banks):
+            raise UnknownName(
+                f"no layer {layer}: this transform has layers 1 to {len(self._banks)}"
+            )
+        return self._banks[layer - 1]
 
     def meta(self) -> dict[str, list[Any]]:
         """What every output channel is, in channel order.
@@ -79,9 +81,9 @@ class Scattering(nn.Module):
             "n": list(self.cascade.plan.rows),
             "j": [tuple(f.scale for f in path.filters) for path in self.paths],
         }
-        banks = [self.bank(m + 1) for m in range(len(self.banks))]
-        tables = [bank.values().tolist() for bank in banks]
-        for column, parameter in enumerate(banks[0].family.parameters if banks else ()):
+        tables = [bank.values().tolist() for bank in self._banks]
+        parameters = self._banks[0].family.parameters if self._banks else ()
+        for column, parameter in enumerate(parameters):
             meta[parameter.name] = [
                 tuple(tables[m][row][column] for m, row in enumerate(rows)) for rows in meta["n"]
             ]
@@ -117,20 +119,20 @@ class Scattering(nn.Module):
 
     def arrange(self) -> None:
         """Makes the cascade for the banks' present filters."""
-        layers = [self.bank(m + 1).names for m in range(len(self.banks))]
+        layers = [bank.names for bank in self._banks]
         self.cascade = Cascade(self.geometry, layers)
         uses = self.cascade.plan.uses
         damping = self.geometry.damping
         self._uses = [
             {use: damping(use.level) for use in uses if use.layer == m + 1}
-            for m in range(len(self.banks))
+            for m in range(len(self._banks))
         ]
 
     def build(self, dtype: torch.dtype = torch.float32) -> Filters:
         """Filters from the present θ, differentiable; made in float64 and cast to ``dtype``."""
         psi: dict[Use, Tensor] = {}
-        for m, uses in enumerate(self._uses):
-            psi |= self.bank(m + 1).folded(uses, dtype)
+        for bank, uses in zip(self._banks, self._uses, strict=True):
+            psi |= bank.folded(uses, dtype)
         return Filters(psi)
 
     def low_pass(self, dtype: torch.dtype, device: torch.device) -> list[list[Tensor]]:
@@ -178,7 +180,7 @@ class Scattering(nn.Module):
 
     def _filters(self, x: Tensor) -> Filters:
         """Filters for inputs like ``x``; kept until θ changes where no gradient is asked for."""
-        thetas = [self.bank(m + 1).theta for m in range(len(self.banks))]
+        thetas = [bank.theta for bank in self._banks]
         learning = torch.is_grad_enabled() and any(theta.requires_grad for theta in thetas)
         if learning or torch.compiler.is_compiling():
             return self.build(x.dtype)

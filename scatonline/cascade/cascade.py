@@ -14,7 +14,7 @@ from scatonline.cascade.swift import Order, Swift
 from scatonline.fourier import pad
 
 # Samples of padded signal that go through together; more would leave the processor's cache.
-_TOGETHER = 2**16
+_TOGETHER = 2**14
 
 
 class Cascade:
