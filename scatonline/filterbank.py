@@ -9,7 +9,6 @@ The bound (:mod:`scatonline.bound`) is one of
 * ``tight`` — A ≡ 1: energy is conserved; removing a filter changes its neighbours.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -272,8 +271,8 @@ class FilterBank(nn.Module):
 
     def _span(self, scale: int) -> slice:
         """Rows of one scale."""
-        scales = [name.scale for name in self.names]
-        return slice(bisect_left(scales, scale), bisect_right(scales, scale))
+        first = sum(name.scale < scale for name in self.names)
+        return slice(first, first + sum(name.scale == scale for name in self.names))
 
     def _first_ceiling(self) -> Tensor:
         if self.bound == "tight":
