@@ -86,8 +86,13 @@ def step_row(case: cases.Case, device: torch.device, seconds: float) -> StepRow:
     x = ways.signals(case, device)
     rows, columns = case.shape
     transform = ways.ours(case).to(device)
+    parametric = ParametricScattering(case.J, (rows, columns)).to(device)
+    with torch.no_grad():
+        apart, whole = (parametric(x) - parametric.fixed(x)).abs().max(), parametric(x).abs().max()
+    if not apart < 1e-4 * whole:
+        raise RuntimeError(f"the comparison differs from Kymatio by {float(apart / whole):.1e}")
     calls = {
-        "parametric": online_step(ParametricScattering(case.J, (rows, columns)).to(device), x),
+        "parametric": online_step(parametric, x),
         "ours": online_step(transform, x),
         "forward": ways.forward(ways.ours(case).to(device), x),
     }
