@@ -14,6 +14,8 @@ Bound = Literal["none", "clamp", "open", "tight"]
 Padding = Literal["reflect", "periodic", "zero", "none"]
 Average = Literal["local", "global", "none"]
 Aliases = Literal["sum", "mean"]
+Tie = Literal["filter", "scale", "layer"]
+Coupling = Literal["coupled", "free"]
 Compression = Literal["none", "sqrt", "log"]
 ReadoutKind = Literal["poisson", "gaussian", "softmax"]
 Optimiser = Literal["sgd", "adam"]
@@ -52,6 +54,10 @@ class BankSpec:
         aliases: How a filter is brought to a sub-sampled grid: ``sum``, so that sub-sampling does
             not change what is computed, or ``mean``, as Kymatio 0.3.0 does over time, which divides
             by the sub-sampling of what the filter acts on.
+        order: What a family has orders of: zeros of a Daubechies filter, vanishing moments of a
+            coiflet, angles of a lattice, harmonics of steerable filters; 0: the family's own.
+        exponentials: Pairs of exponentials that a Daubechies filter learns.
+        coupling: Whether they are one at all levels, see :mod:`scatonline.families.daubechies`.
     """
 
     family: str = "morlet"
@@ -64,6 +70,9 @@ class BankSpec:
     oversampling: int = 0
     average: Average = "local"
     aliases: Aliases = "sum"
+    order: int = 0
+    exponentials: int = 1
+    coupling: Coupling = "coupled"
 
     def __post_init__(self) -> None:
         _require(self.J >= 1, "bank.J", self.J, "at least 1")
@@ -73,6 +82,9 @@ class BankSpec:
         _one_of("bank.padding", self.padding, ("reflect", "periodic", "zero", "none"))
         _one_of("bank.average", self.average, ("local", "global", "none"))
         _one_of("bank.aliases", self.aliases, ("sum", "mean"))
+        _one_of("bank.coupling", self.coupling, ("coupled", "free"))
+        _require(self.order >= 0, "bank.order", self.order, "at least 0")
+        _require(self.exponentials >= 1, "bank.exponentials", self.exponentials, "at least 1")
         _one_of("bank.bound", self.bound, ("none", "clamp", "open", "tight"))
         _require(self.oversampling >= 0, "bank.oversampling", self.oversampling, "at least 0")
 
@@ -158,8 +170,12 @@ class LearningSpec:
         momentum: Momentum of ``sgd`` (``adam`` uses 0.9 and 0.99).
         every: Learned samples a step; their gradients are averaged.
         warmup: Learned samples before the first step, so that the readout knows something.
-        max_angle_rad: Largest turn of a filter in one step, radians.
-        max_log_step: Largest change of the logarithm of any other parameter in one step.
+        max_angle_rad: Largest change of an angle in one step, radians.
+        max_log_step: Largest change of any other parameter in one step: of its logarithm, or of its
+            share of an interval where it is no ratio.
+        tie: Which filters move together in everything but their directions: none (``filter``),
+            those of a ``scale``, or of a whole ``layer``. One shape learned from all of them needs
+            fewer samples.
     """
 
     enabled: bool = True
@@ -170,6 +186,7 @@ class LearningSpec:
     warmup: int = 100
     max_angle_rad: float = 0.02
     max_log_step: float = 0.02
+    tie: Tie = "filter"
 
     def __post_init__(self) -> None:
         _one_of("learning.optimiser", self.optimiser, ("sgd", "adam"))
@@ -179,6 +196,7 @@ class LearningSpec:
         _require(self.warmup >= 0, "learning.warmup", self.warmup, "at least 0")
         _positive("learning.max_angle_rad", self.max_angle_rad)
         _positive("learning.max_log_step", self.max_log_step)
+        _one_of("learning.tie", self.tie, ("filter", "scale", "layer"))
 
 
 @dataclass(frozen=True)

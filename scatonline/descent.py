@@ -42,7 +42,8 @@ class Descent:
         finite = torch.isfinite(gradient).all(1, keepdim=True)
         gradient = torch.where(finite, gradient, torch.zeros_like(gradient))
         self.steps = self.steps + 1
-        proposed = bank.theta.detach() - self.spec.rate * self._direction(gradient)
+        direction = self._tied(bank, self._direction(self._tied(bank, gradient)))
+        proposed = bank.theta.detach() - self.spec.rate * direction
         with torch.no_grad():
             # Not even by the momentum of earlier gradients.
             bank.theta.copy_(torch.where(finite, self._capped(bank, proposed), bank.theta))
@@ -68,6 +69,22 @@ class Descent:
         """Inverse of :meth:`tensors`."""
         self.first, self.second, self.steps = (tensors[k] for k in ("first", "second", "steps"))
 
+    def _tied(self, bank: FilterBank, rows: Tensor) -> Tensor:
+        """Means over the filters that move together, of all but directions.
+
+        Twice a step: filters that came at different times have different momenta.
+        """
+        if self.spec.tie == "filter":
+            return rows
+        tied = rows.clone()
+        shared = [p.kind != "direction" for p in bank.family.parameters]
+        groups = [bank.rows(scale) for scale in bank.scales]
+        for group in groups if self.spec.tie == "scale" else [list(range(len(bank)))]:
+            mean = rows[group].mean(0, keepdim=True)
+            columns = torch.tensor(shared, device=rows.device)
+            tied[group] = torch.where(columns, mean, rows[group])
+        return tied
+
     def _direction(self, gradient: Tensor) -> Tensor:
         if self.spec.optimiser == "sgd":
             self.first = self.spec.momentum * self.first + gradient
@@ -80,10 +97,9 @@ class Descent:
         return mean / (square.sqrt() + tiny)
 
     def _capped(self, bank: FilterBank, proposed: Tensor) -> Tensor:
+        """No farther than the caps from where the filters are; ratios and levels by their share."""
         coordinates = bank.coordinates()
-        here = coordinates.natural(bank.theta.detach())
-        there = coordinates.natural(proposed)
-        turn = (there - here).clamp(-self.spec.max_angle_rad, self.spec.max_angle_rad)
-        ratio = torch.log(there / here).clamp(-self.spec.max_log_step, self.spec.max_log_step)
-        capped = torch.where(bank.angle, here + turn, here * torch.exp(ratio))
-        return coordinates.unconstrained(capped)
+        most = coordinates.most(self.spec.max_angle_rad, self.spec.max_log_step)
+        here = coordinates.even(bank.theta.detach())
+        there = coordinates.even(proposed)
+        return coordinates.from_even(here + (there - here).clamp(-most, most))

@@ -48,25 +48,27 @@ class FilterReport:
 
 
 def parameters(bank: FilterBank, row: int) -> dict[str, Parameter]:
-    """Present and initial parameters of one filter; angles modulo π."""
+    """Present and initial parameters of one filter, those it depends on; angles modulo π."""
     now, then = bank.values().detach()[row].tolist(), bank.initial[row].tolist()
+    scale = bank.names[row].scale
     return {
         spec.name: Parameter(
-            value % math.pi if spec.angle else value,
+            value % math.pi if spec.free else value,
             spec.unit,
-            first % math.pi if spec.angle else first,
+            first % math.pi if spec.free else first,
         )
         for spec, value, first in zip(bank.family.parameters, now, then, strict=True)
+        if spec.least_scale <= scale
     }
 
 
 def bank_drift(bank: FilterBank) -> list[dict[str, float]]:
     """Drift of every filter of a bank, see :class:`FilterReport`."""
-    values = bank.values().detach()
-    distances = _spectral_distances(bank)
+    scales = [name.scale for name in bank.names]
+    now = bank.family.describe(bank.values().detach().tolist(), scales)
+    then = bank.family.describe(bank.initial.tolist(), scales)
     drifts = []
-    for now, then, distance in zip(values.tolist(), bank.initial.tolist(), distances, strict=True):
-        here, start = bank.family.describe(now), bank.family.describe(then)
+    for here, start, distance in zip(now, then, _spectral_distances(bank), strict=True):
         drift = {
             "log2_frequency": math.log2(here["frequency"] / start["frequency"]),
             "log2_bandwidth": math.log2(here["bandwidth"] / start["bandwidth"]),

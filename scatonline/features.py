@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scatonline.cascade import Cascade, Filters, Path
+from scatonline.cascade import Averages, Cascade, Filters, Path
 from scatonline.config import FeatureSpec, ModelSpec
 
 # √ and log are flattened below this, so that a blank input has a finite gradient.
@@ -73,13 +73,13 @@ class Layout:
         """False when the readout sees raw terms only, or nothing."""
         return bool(self.features.orders)
 
-    def columns(self, x: Tensor, filters: Filters, low_pass: list[list[Tensor]]) -> Tensor:
+    def columns(self, x: Tensor, filters: Filters, averages: Averages | None) -> Tensor:
         """Columns of a batch.
 
         Args:
             x: ``(batch, channels, *shape)`` float32, scaled.
             filters: From the cascade; gradients flow to them.
-            low_pass: Averaging matrices.
+            averages: Averaging by φ.
 
         Returns:
             ``(batch, width)`` float32.
@@ -87,7 +87,7 @@ class Layout:
         parts: list[Tensor] = []
         if self.uses_scattering:
             flat = x.reshape(-1, *self.spec.shape)
-            maps = self.cascade.transform(flat, filters, low_pass)
+            maps = self.cascade.transform(flat, filters, averages)
             for order in sorted(self.features.orders):
                 start, end = self.ranges[order]
                 if end > start:

@@ -20,7 +20,7 @@ from scatonline import bound
 from scatonline.cascade import FilterName, Use
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError, DuplicateName, NumericalError, UnknownName
-from scatonline.families import Coordinates, Family
+from scatonline.families import Coordinates, Family, Kinds
 
 # Keeps the frozen gain of "open" just inside the bound, so that its own clamp is exactly idle.
 _INSIDE = 1 - 1e-12
@@ -61,6 +61,7 @@ class FilterBank(nn.Module):
 
     theta: nn.Parameter
     angle: Tensor
+    ratio: Tensor
     lower: Tensor
     upper: Tensor
     initial: Tensor
@@ -80,11 +81,11 @@ class FilterBank(nn.Module):
         self.made: dict[int, int] = {}
         self._known: _Known | None = None
         width = len(family.parameters)
-        angle = torch.tensor([p.angle for p in family.parameters])
-        self.register_buffer("angle", angle, persistent=False)
-        phi = family.low_pass()
-        energy = phi[0] if len(phi) == 1 else phi[0][:, None] * phi[1][None, :]
-        self.register_buffer("room", (1 - energy.square()).clamp_min(0), persistent=False)
+        kinds = Kinds.of(family.parameters)
+        self.register_buffer("angle", kinds.angle, persistent=False)
+        self.register_buffer("ratio", kinds.ratio, persistent=False)
+        room = (1 - family.low_pass().square()).clamp_min(0)
+        self.register_buffer("room", room, persistent=False)
         self._set(*(torch.zeros(0, width, dtype=torch.float64) for _ in _TABLES))
         for scale, filters in family.defaults(layer).items():
             for values in filters:
@@ -120,7 +121,7 @@ class FilterBank(nn.Module):
 
     def coordinates(self) -> Coordinates:
         """The map between :attr:`theta` and natural values."""
-        return Coordinates(self.angle, self.lower, self.upper)
+        return Coordinates(self._kinds(), self.lower, self.upper)
 
     def values(self) -> Tensor:
         """Natural parameter values, ``(filters, parameters)`` float64."""
@@ -208,7 +209,7 @@ class FilterBank(nn.Module):
         bounds = torch.tensor([self.family.bounds(values)], dtype=torch.float64, device=new.device)
         lower, upper = bounds[..., 0], bounds[..., 1]
         new = torch.where(self.angle, new, new.clamp(lower, upper))
-        u = Coordinates(self.angle, lower, upper).unconstrained(new)
+        u = Coordinates(self._kinds(), lower, upper).unconstrained(new)
         rows = zip(self.tables(), (u, lower, upper, new), strict=True)
         self.names.insert(at, name)
         self._set(*(torch.cat((table[:at], row, table[at:])) for table, row in rows))
@@ -269,6 +270,9 @@ class FilterBank(nn.Module):
         self.register_buffer("upper", upper)
         self.register_buffer("initial", initial)
 
+    def _kinds(self) -> Kinds:
+        return Kinds(self.angle, self.ratio)
+
     def _span(self, scale: int) -> slice:
         """Rows of one scale."""
         first = sum(name.scale < scale for name in self.names)
@@ -318,5 +322,5 @@ class FilterBank(nn.Module):
         if not all(abs(value) < float("inf") for value in values):
             raise ConfigError(f"filter has values {list(values)}, expected finite {names}")
         for parameter, value in zip(self.family.parameters, values, strict=True):
-            if not parameter.angle and value <= 0:
+            if parameter.kind == "ratio" and value <= 0:
                 raise ConfigError(f"filter has {parameter.name} = {value}, expected more than 0")

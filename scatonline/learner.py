@@ -41,7 +41,7 @@ class Learner:
         self.spec, self.device = spec, device
         self.scattering = Scattering(spec.bank, spec.shape).to(device)
         self.descents = [Descent(spec.learning, bank) for bank in self.banks()]
-        self.low_pass = self.scattering.low_pass(torch.float32, torch.device(device))
+        self.averages = self.scattering.averages(torch.float32, torch.device(device))
         self.layout = Layout(spec, self.scattering.cascade)
         self.standardiser = Standardiser.silent(self.layout.width, device)
         self.calibration: list[tuple[str, Tensor, Tensor]] = []
@@ -62,7 +62,7 @@ class Learner:
         """Raw columns of one input ``(channels, *shape)``: ``(width,)``, with graph if θ learns."""
         warm = session.learned >= self.spec.learning.warmup and self.calibrated
         with torch.set_grad_enabled(self.learns_theta and warm):
-            return self.layout.columns(x[None], self.filters, self.low_pass)[0]
+            return self.layout.columns(x[None], self.filters, self.averages)[0]
 
     def learn(self, session: Session, columns: Tensor, target: Tensor) -> None:
         """Moves readout and θ by one labelled sample.
@@ -144,7 +144,7 @@ class Learner:
         """
         x = torch.zeros(1, self.spec.channels, *self.spec.shape, device=self.device)
         filters = self.filters.leaves(self.learns_theta)
-        columns = self.layout.columns(x, filters, self.low_pass)
+        columns = self.layout.columns(x, filters, self.averages)
         if columns.requires_grad:
             torch.autograd.backward(columns.sum())
             self._to_thetas(filters, self.scattering.build())

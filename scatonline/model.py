@@ -196,7 +196,7 @@ class Model:
             device=self.device,
             layout=learner.layout,
             filters=learner.filters,
-            low_pass=learner.low_pass,
+            averages=learner.averages,
             standardiser=learner.standardiser,
             readouts={n: (s.readout.weights, s.readout.peak) for n, s in self._sessions.items()},
         )

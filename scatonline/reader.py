@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scatonline.cascade import Filters
+from scatonline.cascade import Averages, Filters
 from scatonline.config import ModelSpec
 from scatonline.errors import UnknownName
 from scatonline.features import Layout, Standardiser
@@ -39,7 +39,7 @@ class Reader:
     device: str
     layout: Layout
     filters: Filters
-    low_pass: list[list[Tensor]]
+    averages: Averages | None
     standardiser: Standardiser
     readouts: Mapping[str, tuple[Tensor, Tensor]]
 
@@ -60,7 +60,7 @@ class Reader:
         check_input(self.spec, x)
         with torch.no_grad():
             scaled = prepare(self.spec, x, self.device)
-            columns = self.layout.columns(scaled[None], self.filters, self.low_pass)[0]
+            columns = self.layout.columns(scaled[None], self.filters, self.averages)[0]
             link = LINKS[self.spec.readout.kind]
             weights, peak = self.readouts[session]
             values = predict(link, weights, peak, self.standardiser(columns))

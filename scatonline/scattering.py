@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scatonline.cascade import Cascade, Filters, Geometry, Path, Use
+from scatonline.cascade import Averages, Cascade, Filters, Geometry, LowPass, Path, Use
 from scatonline.config import Aliases, Average, BankSpec, Bound, Padding
 from scatonline.errors import ConfigError, UnknownName
 from scatonline.families import make_family
@@ -44,8 +44,8 @@ class Scattering(nn.Module):
         # Beside the registered list, which is slow to ask and tells nothing about types.
         self._banks = tuple(FilterBank(spec, family, layer) for layer in layers)
         self.banks = nn.ModuleList(self._banks)
-        self._phi = family.low_pass(kept_norm=spec.bound == "none")
-        self._averages: dict[tuple[torch.dtype, torch.device], list[list[Tensor]]] = {}
+        self._phi = LowPass.of(family.low_pass(kept_norm=spec.bound == "none"))
+        self._averages: dict[tuple[torch.dtype, torch.device], Averages | None] = {}
         self._kept: _Kept | None = None
         self.arrange()
         self.register_load_state_dict_post_hook(_rearrange)  # type: ignore[no-untyped-call]
@@ -135,16 +135,13 @@ class Scattering(nn.Module):
             psi |= bank.folded(uses, dtype)
         return Filters(psi)
 
-    def low_pass(self, dtype: torch.dtype, device: torch.device) -> list[list[Tensor]]:
-        """Averaging matrices by level and axis; none for the average ``none``."""
-        if self.spec.average == "none":
-            return []
+    def averages(self, dtype: torch.dtype, device: torch.device) -> Averages | None:
+        """Averaging by φ on every level; None for the average ``none``."""
         key = dtype, device
         if key not in self._averages:
             # What is made in inference mode could be part of no graph later.
             with torch.inference_mode(False):
-                phi = [p.to(device) for p in self._phi]
-                self._averages[key] = self.geometry.low_pass(phi, dtype)
+                self._averages[key] = self.geometry.averages(self._phi.to(device), dtype)
         return self._averages[key]
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -173,9 +170,10 @@ class Scattering(nn.Module):
         check_signal(x, shape)
         batch = x.shape[: x.dim() - len(shape)]
         flat, filters = x.reshape(-1, *shape), self._filters(x)
-        if self.spec.average == "none":
+        averages = self.averages(x.dtype, x.device)
+        if averages is None:
             return [u.view(*batch, *u.shape[1:]) for u in self.cascade.moduli(flat, filters)]
-        maps = self.cascade.transform(flat, filters, self.low_pass(x.dtype, x.device))
+        maps = self.cascade.transform(flat, filters, averages)
         return maps.view(*batch, *maps.shape[1:])
 
     def _filters(self, x: Tensor) -> Filters:

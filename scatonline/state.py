@@ -19,7 +19,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 2
+FORMAT = 3
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.cascade.arrays import real_pairs
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import Branch, Plan, Stage
 from scatonline.fourier import aliases
@@ -206,15 +206,3 @@ class Pool:
 
     def __reduce__(self) -> tuple[type["Pool"], tuple[Plan, Geometry]]:
         return Pool, (self.plan, self.geometry)
-
-
-def planes(maps: Tensor) -> NDArray[Any]:
-    """``(channels, *grid)`` as ``(channels, rows, columns)``; over time there is one row."""
-    array: NDArray[Any] = maps.numpy()
-    return array if array.ndim == 3 else array[:, None]
-
-
-def real_pairs(spectrum: Tensor, rows: int) -> Reals:
-    """Complex numbers as ``(rows, 2·n)`` real pairs."""
-    array: NDArray[Any] = spectrum.numpy()
-    return array.view(array.real.dtype).reshape(rows, -1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from scatonline.cascade import portable
+from scatonline.cascade.averages import Averages
 from scatonline.cascade.filters import Filters
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import FilterName, Path, Plan
@@ -37,20 +38,20 @@ class Cascade:
         self._swift = Swift(self.plan, geometry)
         self._orders: dict[tuple[int, torch.device], Order] = {}
 
-    def transform(self, x: Tensor, filters: Filters, low_pass: list[list[Tensor]]) -> Tensor:
+    def transform(self, x: Tensor, filters: Filters, averages: Averages | None) -> Tensor:
         """Averaged coefficients of a batch.
 
         Args:
             x: ``(batch, *shape)``, of the filters' dtype.
             filters: For the uses of :attr:`plan`.
-            low_pass: From :meth:`Geometry.low_pass`.
+            averages: From :meth:`Geometry.averages`.
 
         Returns:
             ``(batch, channels, *output_shape)``.
         """
         if len(x) == 0:
             return x.new_zeros(0, len(self.paths), *self.geometry.output_shape)
-        pieces = [self._averaged(piece, filters, low_pass) for piece in self._pieces(x)]
+        pieces = [self._averaged(piece, filters, averages) for piece in self._pieces(x)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def moduli(self, x: Tensor, filters: Filters) -> list[Tensor]:
@@ -68,7 +69,7 @@ class Cascade:
             windows = [self.geometry.windows(level) for level in levels]
             return [x.new_zeros(0, *(w.stop - w.start for w in window)) for window in windows]
         swift = bool(filters.arrays)
-        stages = self._swift.stages(x, filters, []) if swift else self._portable(x, filters, [])
+        stages = self._swift.stages(x, filters, None) if swift else self._portable(x, filters, None)
         maps = []
         for index, channel in self.plan.places:
             level = self.plan.stages[index].level
@@ -78,18 +79,18 @@ class Cascade:
             maps.append(u if index else u.clone())
         return maps
 
-    def _averaged(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> Tensor:
+    def _averaged(self, x: Tensor, filters: Filters, averages: Averages | None) -> Tensor:
         order = self._order(x.shape[0], x.device)
         if filters.arrays:
-            ordered = self._swift.ordered(x, filters, matrices, order)
+            ordered = self._swift.ordered(x, filters, averages, order)
         else:
-            ordered = order.apply(self._portable(x, filters, matrices))
+            ordered = order.apply(self._portable(x, filters, averages))
         return ordered.view(x.shape[0], len(self.paths), *self.geometry.output_shape)
 
-    def _portable(self, x: Tensor, filters: Filters, matrices: list[list[Tensor]]) -> list[Tensor]:
+    def _portable(self, x: Tensor, filters: Filters, averages: Averages | None) -> list[Tensor]:
         geometry = self.geometry
         padded = pad(x, geometry.padded, geometry.spec.padding)
-        return portable.stages(padded, self.plan, geometry, filters.psi, matrices)
+        return portable.stages(padded, self.plan, geometry, filters.psi, averages)
 
     def _pieces(self, x: Tensor) -> Sequence[Tensor]:
         together = max(1, _TOGETHER // math.prod(self.geometry.padded))

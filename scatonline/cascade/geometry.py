@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.cascade.averages import Averages, LowPass, Separable, Spectral
 from scatonline.config import BankSpec, Padding
 from scatonline.errors import ConfigError
 from scatonline.fourier import low_pass_matrix, pad, padded_length
@@ -71,25 +72,31 @@ class Geometry:
             windows.append(slice(-(-before // stride), end // stride))
         return windows
 
-    def low_pass(self, phi: Sequence[Tensor], dtype: torch.dtype) -> list[list[Tensor]]:
-        """Averaging matrices by level and axis: local averages by φ, or the mean over the window.
+    def averages(self, phi: LowPass, dtype: torch.dtype) -> Averages | None:
+        """Local averages by φ, or the mean over the window; None where there is no average.
 
         Args:
-            phi: φ̂ along each axis.
+            phi: φ̂.
             dtype: Working precision.
         """
+        if self.spec.average == "none":
+            return None
         last = self.level(self.spec.J)
-        return [
-            [
-                (
-                    self._mean(p, level, axis)
-                    if self.spec.average == "global"
-                    else self._local(p, level, last, axis)
-                ).to(dtype)
-                for axis, p in enumerate(phi)
+        if self.spec.average == "global":
+            means = [
+                [self._mean(level, axis) for axis in range(len(self.shape))]
+                for level in range(last + 1)
             ]
-            for level in range(last + 1)
-        ]
+            return Separable([[m.to(phi.whole.device, dtype) for m in level] for level in means])
+        if phi.axes is None:
+            damping = [self.damping(level) for level in range(last + 1)]
+            return Spectral(phi.whole, damping, self.windows(last), dtype)
+        return Separable(
+            [
+                [self._local(p, level, last, axis).to(dtype) for axis, p in enumerate(phi.axes)]
+                for level in range(last + 1)
+            ]
+        )
 
     def damping(self, level: int) -> float:
         """Factor on filters that act on ``level``, by the convention for their aliases."""
@@ -101,9 +108,9 @@ class Geometry:
         scaled: Tensor = matrix * self.damping(level) ** (1 / len(self.shape))
         return scaled
 
-    def _mean(self, phi: Tensor, level: int, axis: int) -> Tensor:
+    def _mean(self, level: int, axis: int) -> Tensor:
         window = self.windows(level)[axis]
-        mean = phi.new_zeros(1, self.grid(level)[axis])
+        mean = torch.zeros(1, self.grid(level)[axis], dtype=torch.float64)
         mean[:, window] = 1 / (window.stop - window.start)
         return mean
 

@@ -4,14 +4,15 @@ What it does is said in :mod:`scatonline.cascade.paths`; on a processor
 :mod:`scatonline.cascade.swift` does the same in fewer passes over memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from scatonline.cascade.averages import Averages
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import Plan, Use
-from scatonline.fourier import fold, low_pass
+from scatonline.fourier import fold
 
 
 def stages(
@@ -19,16 +20,16 @@ def stages(
     plan: Plan,
     geometry: Geometry,
     psi: Mapping[Use, Tensor],
-    matrices: Sequence[Sequence[Tensor]],
+    averages: Averages | None,
 ) -> list[Tensor]:
-    """Channels of every stage, averaged unless ``matrices`` is empty.
+    """Channels of every stage, averaged unless there are no ``averages``.
 
     Args:
         x: ``(batch, *padded)``.
         plan: Which filters act on what.
         geometry: Sizes.
         psi: Folded filters.
-        matrices: From :meth:`Geometry.low_pass`.
+        averages: From :meth:`Geometry.averages`.
 
     Returns:
         For each stage ``(channels·batch, *size)``.
@@ -47,7 +48,7 @@ def stages(
             spectrum = torch.view_as_complex(torch.cat(products))
             spectrum = spectrum.view(-1, *geometry.grid(stage.level))
             u = modulus(torch.fft.ifftn(spectrum, dim=geometry.axes))
-        results.append(low_pass(u, matrices[stage.level]) if matrices else u)
+        results.append(averages.portable(u, stage.level) if averages else u)
         if stage.onward:
             spectrum = torch.fft.fftn(u[: stage.onward * batch], dim=geometry.axes)
             for factor in stage.factors:

@@ -13,23 +13,21 @@ import torch
 from torch import Tensor
 
 from scatonline.autograd import Gradients, first_derivative_only
+from scatonline.cascade.arrays import planes, real_pairs
+from scatonline.cascade.averages import Averages
 from scatonline.cascade.buffers import (
     BackBuffers,
     BranchBuffers,
     Buffers,
     Pool,
     StageBuffers,
-    planes,
-    real_pairs,
 )
 from scatonline.cascade.filters import Filters
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import Plan, Use
-from scatonline.fourier import aliases, low_pass, low_pass_to_input
+from scatonline.fourier import aliases
 from scatonline.kernels import cascade as kernels
 from scatonline.kernels.compile import follow_threads
-
-Matrices = Sequence[Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -62,40 +60,48 @@ class Swift:
         self.pool = Pool(plan, geometry)
         self._sources = [np.zeros(1, np.int64), *geometry.sources][-2:]
 
-    def stages(self, x: Tensor, filters: Filters, matrices: Matrices) -> list[Tensor]:
+    def stages(self, x: Tensor, filters: Filters, averages: Averages | None) -> list[Tensor]:
         """As :func:`portable.stages`, with first derivatives only."""
-        return list(self._run(x, filters, matrices, None))
+        return list(self._run(x, filters, averages, None))
 
-    def ordered(self, x: Tensor, filters: Filters, matrices: Matrices, order: "Order") -> Tensor:
+    def ordered(
+        self, x: Tensor, filters: Filters, averages: Averages | None, order: "Order"
+    ) -> Tensor:
         """All stages' maps in one tensor, in an order: ``(rows, *out)``."""
-        (rows,) = self._run(x, filters, matrices, order)
+        (rows,) = self._run(x, filters, averages, order)
         return rows
 
     def _run(
-        self, x: Tensor, filters: Filters, matrices: Matrices, order: "Order | None"
+        self, x: Tensor, filters: Filters, averages: Averages | None, order: "Order | None"
     ) -> Sequence[Tensor]:
         psi = list(filters.psi.values())
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *psi)):
             results: Sequence[Tensor] = _Differentiable.apply(  # type: ignore[no-untyped-call]
-                self, filters, matrices, order, x, *psi
+                self, filters, averages, order, x, *psi
             )
             return results
         buffers = self.pool.borrow(len(x), x.dtype)
         try:
-            maps = self.forward(x, filters, matrices, buffers, returns=False)
+            maps = self.forward(x, filters, averages, buffers, returns=False)
         finally:
             self.pool.give_back(buffers)
         return maps if order is None else [order.apply(maps)]
 
     def forward(
-        self, x: Tensor, filters: Filters, matrices: Matrices, buffers: Buffers, *, returns: bool
+        self,
+        x: Tensor,
+        filters: Filters,
+        averages: Averages | None,
+        buffers: Buffers,
+        *,
+        returns: bool,
     ) -> list[Tensor]:
         """Every stage's maps.
 
         Args:
             x: ``(batch, *shape)``.
             filters: Folded filters.
-            matrices: For averaging, by level; none: moduli are returned.
+            averages: For averaging; none: moduli are returned.
             buffers: Memory; spectra and phases are in it afterwards.
             returns: Whether phases are needed.
         """
@@ -103,13 +109,15 @@ class Swift:
         results = []
         for stage in buffers.stages:
             if not stage.branches:
-                u = self._padded(x, buffers.padded, in_buffer=bool(matrices))
+                u = self._padded(x, buffers.padded, in_buffer=averages is not None)
             else:
-                u = self._moduli(stage, filters, in_buffer=bool(matrices), returns=returns)
-            results.append(low_pass(u, matrices[stage.stage.level]) if matrices else u)
-            if stage.folded:
-                half = torch.fft.rfftn(u[: stage.whole.shape[0]], dim=self.geometry.axes)
-                kernels.whole_spectrum(planes(half), planes(stage.whole))
+                u = self._moduli(stage, filters, in_buffer=averages is not None, returns=returns)
+            onward = stage.whole.shape[0] if stage.folded else 0
+            rows = u.shape[0] if averages and averages.by_spectra else onward
+            half = torch.fft.rfftn(u[:rows], dim=self.geometry.axes) if rows else None
+            results.append(averages.swift(u, half, stage.stage.level) if averages else u)
+            if half is not None and onward:
+                kernels.whole_spectrum(planes(half[:onward]), planes(stage.whole))
                 for folded, places in stage.folds:
                     folded.copy_(places)
         return results
@@ -118,7 +126,7 @@ class Swift:
         self,
         gradients: Sequence[Tensor | None],
         filters: Filters,
-        matrices: Matrices,
+        averages: Averages | None,
         buffers: Buffers,
         wanted: tuple[bool, bool],
     ) -> tuple[Tensor | None, dict[Use, Tensor]]:
@@ -127,7 +135,7 @@ class Swift:
         Args:
             gradients: With respect to every stage's maps.
             filters: As in :meth:`forward`.
-            matrices: As there.
+            averages: As there.
             buffers: As it left them.
             wanted: Whether the signal's gradient is asked for, and whether the filters' are.
         """
@@ -138,7 +146,7 @@ class Swift:
         found: dict[Use, Tensor] = {}
         for index in reversed(range(1, len(buffers.stages))):
             stage = buffers.stages[index]
-            arriving = self._arriving(index, gradients[index], matrices, buffers, reached)
+            arriving = self._arriving(index, gradients[index], averages, buffers, reached)
             kernels.modulus_to_input(
                 stage.pairs, arriving.view(arriving.shape[0], -1).numpy(), back.pairs[index]
             )
@@ -155,7 +163,7 @@ class Swift:
                     _add_to_spectrum(branch, filters, part, back, reached)
         if not to_signal:
             return None, found
-        padded = self._arriving(0, gradients[0], matrices, buffers, reached)
+        padded = self._arriving(0, gradients[0], averages, buffers, reached)
         signal = padded.new_empty(buffers.batch, *self.geometry.shape)
         kernels.unpad(planes(padded), self._sources, planes(signal))
         return signal, found
@@ -185,7 +193,7 @@ class Swift:
         self,
         index: int,
         gradient: Tensor | None,
-        matrices: Matrices,
+        averages: Averages | None,
         buffers: Buffers,
         reached: set[int],
     ) -> Tensor:
@@ -193,8 +201,8 @@ class Swift:
         stage = buffers.stages[index]
         if gradient is None:
             total = stage.moduli.new_zeros(stage.shape)
-        elif matrices:
-            total = low_pass_to_input(gradient, matrices[stage.stage.level])
+        elif averages:
+            total = averages.to_maps(gradient, stage.stage.level)
         else:
             total = gradient.clone(memory_format=torch.contiguous_format)
         if index in reached:
@@ -245,35 +253,35 @@ class _Differentiable(torch.autograd.Function):
         ctx: Any,
         swift: Swift,
         filters: Filters,
-        matrices: Matrices,
+        averages: Averages | None,
         order: Order | None,
         x: Tensor,
         *psi: Tensor,
     ) -> tuple[Tensor, ...]:
         buffers = swift.pool.borrow(len(x), x.dtype)
         ctx.lease = _Lease(swift.pool, buffers)
-        ctx.swift, ctx.filters, ctx.matrices, ctx.order = swift, filters, matrices, order
+        ctx.swift, ctx.filters, ctx.averages, ctx.order = swift, filters, averages, order
         ctx.save_for_backward(x, *psi)
         ctx.set_materialize_grads(False)
-        results = swift.forward(x.detach(), filters, matrices, buffers, returns=True)
+        results = swift.forward(x.detach(), filters, averages, buffers, returns=True)
         return tuple(results) if order is None else (order.apply(results),)
 
     @staticmethod
     @first_derivative_only
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         x, *_ = ctx.saved_tensors  # raises if a filter was written over since
-        swift, filters, matrices = ctx.swift, ctx.filters, ctx.matrices
+        swift, filters, averages = ctx.swift, ctx.filters, ctx.averages
         buffers = ctx.lease.take()
         if buffers is None:
             # A graph that was retained comes back again: what it needs is computed again.
             buffers = swift.pool.borrow(len(x), x.dtype)
-            swift.forward(x.detach(), filters, matrices, buffers, returns=True)
+            swift.forward(x.detach(), filters, averages, buffers, returns=True)
         by_stage: Sequence[Tensor | None] = [None if g is None else g.detach() for g in gradients]
         if ctx.order is not None and by_stage[0] is not None:
             by_stage = ctx.order.undo(by_stage[0], [s.shape[0] for s in buffers.stages])
         wanted = ctx.needs_input_grad[4], any(ctx.needs_input_grad[5:])
         try:
-            to_signal, to_filters = swift.backward(by_stage, filters, matrices, buffers, wanted)
+            to_signal, to_filters = swift.backward(by_stage, filters, averages, buffers, wanted)
         finally:
             swift.pool.give_back(buffers)
         found = (to_filters.get(use) for use in filters.psi)

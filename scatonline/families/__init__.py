@@ -4,12 +4,39 @@ from collections.abc import Callable
 
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
-from scatonline.families.base import Coordinates, Family, ParameterSpec
+from scatonline.families.base import Coordinates, Family, Kinds, ParameterSpec
+from scatonline.families.coiflet import Coiflet
+from scatonline.families.daubechies import Daubechies
+from scatonline.families.lattice import Lattice
 from scatonline.families.morlet import Morlet1D, Morlet2D
+from scatonline.families.orthonormal import OrthonormalBand, Quadrature
+from scatonline.families.polar import Band, Line, Polar
+from scatonline.families.steerable import Steerable, SteerableBand
+
+
+def _cascade_of(filters: Callable[[BankSpec], Quadrature]) -> Callable[[BankSpec], Band]:
+    return lambda spec: OrthonormalBand(filters(spec), spec.J)
+
+
+def _in_plane(band: Callable[[BankSpec], Band]) -> Callable[[BankSpec, tuple[int, ...]], Family]:
+    return lambda spec, grid: Polar(band(spec), spec, grid)
+
+
+def _on_line(band: Callable[[BankSpec], Band]) -> Callable[[BankSpec, tuple[int, ...]], Family]:
+    return lambda spec, grid: Line(band(spec), spec, grid)
+
 
 FAMILIES: dict[tuple[str, int], Callable[[BankSpec, tuple[int, ...]], Family]] = {
     ("morlet", 1): Morlet1D,
     ("morlet", 2): Morlet2D,
+    ("daubechies", 1): _on_line(_cascade_of(Daubechies)),
+    ("daubechies", 2): _in_plane(_cascade_of(Daubechies)),
+    ("coiflet", 1): _on_line(_cascade_of(Coiflet)),
+    ("coiflet", 2): _in_plane(_cascade_of(Coiflet)),
+    ("lattice", 1): _on_line(_cascade_of(Lattice)),
+    ("lattice", 2): _in_plane(_cascade_of(Lattice)),
+    ("steerable", 1): _on_line(SteerableBand),
+    ("steerable", 2): Steerable,
 }
 
 
@@ -26,4 +53,4 @@ def make_family(spec: BankSpec, grid: tuple[int, ...]) -> Family:
     return FAMILIES[key](spec, grid)
 
 
-__all__ = ["FAMILIES", "Coordinates", "Family", "ParameterSpec", "make_family"]
+__all__ = ["FAMILIES", "Coordinates", "Family", "Kinds", "ParameterSpec", "make_family"]

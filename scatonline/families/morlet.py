@@ -49,7 +49,7 @@ class Morlet2D:
     """
 
     parameters = (
-        ParameterSpec("theta", "rad", angle=True),
+        ParameterSpec("theta", "rad", "direction"),
         ParameterSpec("xi", "rad/pixel"),
         ParameterSpec("sigma", "pixel"),
         ParameterSpec("slant", "1"),
@@ -96,15 +96,21 @@ class Morlet2D:
             parts.append(self._in_frequency(values[fine:]))
         return torch.cat(parts)
 
-    def low_pass(self, *, kept_norm: bool = False) -> list[Tensor]:
+    def low_pass(self, *, kept_norm: bool = False) -> Tensor:
         """A Gaussian of σ = 0.8·2^(J−1) pixels along each axis."""
-        norm = math.sqrt(_NORM) if kept_norm else 1.0
-        return [norm * gaussian_low_pass(n, 0.8 * 2 ** (self.spec.J - 1)) for n in self.grid]
+        rows, columns = (gaussian_low_pass(n, 0.8 * 2 ** (self.spec.J - 1)) for n in self.grid)
+        return (_NORM if kept_norm else 1.0) * torch.outer(rows, columns)
 
-    def describe(self, values: Sequence[float]) -> Mapping[str, float]:
+    def describe(
+        self,
+        values: Sequence[Sequence[float]],
+        scales: Sequence[int],  # noqa: ARG002 (the interface's)
+    ) -> list[Mapping[str, float]]:
         """θ mod π in rad, ξ in rad/pixel, 1/σ in 1/pixel."""
-        theta, xi, sigma, _ = values
-        return {"angle": theta % math.pi, "frequency": xi, "bandwidth": 1 / sigma}
+        return [
+            {"angle": theta % math.pi, "frequency": xi, "bandwidth": 1 / sigma}
+            for theta, xi, sigma, _ in values
+        ]
 
     def candidates(
         self, values: Sequence[Sequence[float]], car: Sequence[float]
@@ -271,13 +277,17 @@ class Morlet1D:
         length: Tensor = torch.fft.ifft(psi).abs().sum(1, keepdim=True)
         return psi / length
 
-    def low_pass(self, *, kept_norm: bool = False) -> list[Tensor]:  # noqa: ARG002 (it is 1)
+    def low_pass(self, *, kept_norm: bool = False) -> Tensor:  # noqa: ARG002 (it is 1)
         """A Gaussian of σ = 0.1/2^J cycles a sample in frequency."""
-        return [gaussian_low_pass(self.grid[0], 2**self.spec.J / (2 * math.pi * 0.1))]
+        return gaussian_low_pass(self.grid[0], 2**self.spec.J / (2 * math.pi * 0.1))
 
-    def describe(self, values: Sequence[float]) -> Mapping[str, float]:
+    def describe(
+        self,
+        values: Sequence[Sequence[float]],
+        scales: Sequence[int],  # noqa: ARG002 (the interface's)
+    ) -> list[Mapping[str, float]]:
         """ξ and σ in cycles a sample."""
-        return {"frequency": values[0], "bandwidth": values[1]}
+        return [{"frequency": xi, "bandwidth": sigma} for xi, sigma in values]
 
     def candidates(
         self, values: Sequence[Sequence[float]], car: Sequence[float]

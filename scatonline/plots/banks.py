@@ -59,9 +59,17 @@ def rebuilt_banks(spec: ModelSpec, reports: Sequence[ReportedFilter]) -> list[Fi
             bank.drop(name.id)
         for report in reports:
             if report.layer == bank.layer:
-                values = [report.parameters[p.name].value for p in bank.family.parameters]
-                bank.add(report.scale, values, report.id)
+                bank.add(report.scale, _values(bank, report), report.id)
     return banks
+
+
+def _values(bank: FilterBank, report: ReportedFilter) -> list[float]:
+    """As reported; where a filter does not depend on a parameter, any value will do."""
+    anything = bank.family.defaults(bank.layer)[report.scale][0]
+    return [
+        report.parameters[p.name].value if p.name in report.parameters else value
+        for p, value in zip(bank.family.parameters, anything, strict=True)
+    ]
 
 
 def spectra_by_id(bank: FilterBank) -> dict[str, NDArray[np.float64]]:
@@ -85,7 +93,8 @@ def scales_of(old: FilterBank, new: FilterBank) -> list[int]:
     return sorted({*old.scales, *new.scales})
 
 
-def parameters_of(bank: FilterBank, name: FilterName) -> dict[str, float]:
-    """Natural parameters of a filter, by name."""
+def described(bank: FilterBank, name: FilterName) -> Mapping[str, float]:
+    """Angle, frequency and bandwidth of a filter, as its family has them."""
     values = bank.values()[bank.row(name.id)].tolist()
-    return dict(zip((p.name for p in bank.family.parameters), values, strict=True))
+    (found,) = bank.family.describe([values], [name.scale])
+    return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scatonline.cascade import FilterName
 from scatonline.filterbank import FilterBank
-from scatonline.plots.banks import either_time, parameters_of, scales_of, spectra_by_id
+from scatonline.plots.banks import described, either_time, scales_of, spectra_by_id
 from scatonline.plots.style import BLACK, BLUE, GREY, PALE, VERMILLION
 
 _TILE, _PAIR, _LABELS, _ROSE = 0.72, 1.62, 0.9, 3.0  # inches
@@ -102,11 +102,11 @@ def _caption(axes: Axes, old: FilterBank, new: FilterBank, name: FilterName) -> 
     elif name not in old.names:
         for spine in axes.spines.values():
             spine.set(color=VERMILLION, linewidth=2.0)
-        text = f"new {math.degrees(parameters_of(new, name)['theta']) % 180:.0f}°"
+        text = f"new {math.degrees(described(new, name)['angle']):.0f}°"
     else:
-        then, now = parameters_of(old, name), parameters_of(new, name)
-        turn = 0.5 * math.remainder(2 * (now["theta"] - then["theta"]), 2 * math.pi)
-        text = f"{math.degrees(turn):+.1f}° ξ×{now['xi'] / then['xi']:.2f}"
+        then, now = described(old, name), described(new, name)
+        turn = 0.5 * math.remainder(2 * (now["angle"] - then["angle"]), 2 * math.pi)
+        text = f"{math.degrees(turn):+.1f}° ω×{now['frequency'] / then['frequency']:.2f}"
     axes.set_xlabel(text, fontsize=6, labelpad=1)
 
 
@@ -134,10 +134,10 @@ def _rose(axes: PolarAxes, old: FilterBank, new: FilterBank) -> None:
         for name in either_time(old, new, scale):
             earlier, later = name in old.names, name in new.names
             if earlier:
-                angle = parameters_of(old, name)["theta"]
+                angle = described(old, name)["angle"]
                 points["before" if later else "dropped"].append((angle, ring))
             if later:
-                angle = parameters_of(new, name)["theta"]
+                angle = described(new, name)["angle"]
                 points["after" if earlier else "new"].append((angle, ring))
     for label, marks in points.items():
         angles = [angle + turn for angle, _ in marks for turn in (0, math.pi)]

@@ -122,9 +122,9 @@ class StructureCheck:
     def _columns(self, scattering: Scattering, layout: Layout) -> Tensor:
         with torch.no_grad():
             filters = scattering.build()
-            low_pass = scattering.low_pass(torch.float32, self.inputs.device)
+            averages = scattering.averages(torch.float32, self.inputs.device)
             pieces = torch.split(self.inputs, _CHUNK)
-            return torch.cat([layout.columns(x, filters, low_pass) for x in pieces])
+            return torch.cat([layout.columns(x, filters, averages) for x in pieces])
 
     def _groups(self, layout: Layout) -> dict[str, Tensor]:
         names = [name for layer in self.scattering.cascade.layers for name in layer]
@@ -231,15 +231,14 @@ class StructureCheck:
         """A candidate closer to a filter that just went than to any that stayed."""
         bank = self.scattering.bank(layer)
         natural = bank.values().detach().tolist()
-        stayed = [
-            _distance(bank.family.describe(values), bank.family.describe(natural[i]))
-            for i in bank.rows(scale)
+        stay = [natural[i] for i in bank.rows(scale)]
+        went = [
+            drop.values for drop in self.recent_drops if (drop.layer, drop.scale) == (layer, scale)
         ]
-        gone = [
-            _distance(bank.family.describe(values), bank.family.describe(drop.values))
-            for drop in self.recent_drops
-            if (drop.layer, drop.scale) == (layer, scale)
-        ]
+        every = [values, *stay, *went]
+        new, *others = bank.family.describe(every, [scale] * len(every))
+        distances = [_distance(new, other) for other in others]
+        stayed, gone = distances[: len(stay)], distances[len(stay) :]
         return min(gone, default=math.inf) < min(stayed, default=math.inf)
 
     def _trial(

@@ -40,8 +40,7 @@ def plain_scattering(transform: Scattering, x: Floats) -> dict[tuple[str, ...], 
         for scale in bank.scales:
             for row, filtered in zip(bank.rows(scale), spectra[scale], strict=True):
                 psi[bank.names[row].id] = filtered.detach().numpy()
-    axes = [phi.numpy() for phi in banks[0].family.low_pass(kept_norm=spec.bound == "none")]
-    phi = axes[0] if len(axes) == 1 else np.outer(*axes)
+    phi = banks[0].family.low_pass(kept_norm=spec.bound == "none").numpy()
     before = [(p - n) // 2 for n, p in zip(geometry.shape, geometry.padded, strict=True)]
     widths = [
         (b, p - n - b) for b, n, p in zip(before, geometry.shape, geometry.padded, strict=True)

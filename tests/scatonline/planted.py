@@ -83,7 +83,7 @@ def check_of(
     scattering = scattering or Scattering(spec.bank, spec.shape)
     layout = Layout(spec, scattering.cascade)
     with torch.no_grad():
-        low_pass = scattering.low_pass(torch.float32, torch.device("cpu"))
+        low_pass = scattering.averages(torch.float32, torch.device("cpu"))
         columns = layout.columns(inputs, scattering.build(), low_pass)
     return StructureCheck(
         spec=spec,

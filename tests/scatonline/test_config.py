@@ -39,6 +39,9 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "oversampling": [-1],
         "average": ["mean"],
         "aliases": ["first"],
+        "order": [-1],
+        "exponentials": [0],
+        "coupling": ["loose"],
     },
     "features": {
         "orders": [(0, 0), (-1,)],
@@ -62,6 +65,7 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "warmup": [-1],
         "max_angle_rad": [0.0, NAN, INF],
         "max_log_step": [0.0, NAN, INF],
+        "tie": ["bank"],
     },
     "structure": {
         "window": [0, 31],

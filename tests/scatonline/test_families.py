@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scatonline.config import BankSpec, Bound
-from scatonline.families import FAMILIES, Coordinates, Family, make_family
+from scatonline.families import FAMILIES, Coordinates, Family, Kinds, make_family
 from scatonline.families.gaps import angle_gaps, log_frequency_gaps
 from scatonline.filterbank import FilterBank
 from scatonline.scattering import Scattering
@@ -35,9 +35,9 @@ def random_values(chosen: Family, seed: int) -> dict[int, Tensor]:
     drawn = {}
     for scale, filters in chosen.defaults(1).items():
         limits = torch.tensor([chosen.bounds(v) for v in filters], dtype=torch.float64)
-        angle = torch.tensor([p.angle for p in chosen.parameters])
         u = 2 * torch.randn(limits.shape[:2], generator=generator, dtype=torch.float64)
-        drawn[scale] = Coordinates(angle, limits[..., 0], limits[..., 1]).natural(u)
+        kinds = Kinds.of(chosen.parameters)
+        drawn[scale] = Coordinates(kinds, limits[..., 0], limits[..., 1]).natural(u)
     return drawn
 
 
@@ -55,12 +55,13 @@ def test_wavelets_are_real_spectra_without_mean(name: str, dimensions: int, seed
 
 @pytest.mark.parametrize(("name", "dimensions"), EVERY)
 def test_low_pass_keeps_the_mean_and_never_amplifies(name: str, dimensions: int) -> None:
-    axes = family(name, dimensions).low_pass()
-    assert [len(phi) for phi in axes] == list(GRIDS[dimensions])
-    for phi in axes:
-        assert phi[0] == 1
-        assert float(phi.abs().max()) == 1
-        np.testing.assert_allclose(phi[1:], phi[1:].flip(0), atol=1e-15)
+    phi = family(name, dimensions).low_pass()
+    assert phi.shape == GRIDS[dimensions]
+    assert phi.flatten()[0] == 1
+    assert float(phi.abs().max()) == 1
+    axes = tuple(range(dimensions))
+    mirrored = torch.roll(torch.flip(phi, axes), (1,) * dimensions, axes)
+    np.testing.assert_allclose(phi, mirrored, atol=1e-15)
 
 
 @pytest.mark.parametrize(("name", "dimensions"), EVERY)
@@ -73,27 +74,35 @@ def test_first_filters_lie_inside_their_bounds(name: str, dimensions: int) -> No
             limits = chosen.bounds(values)
             for spec, value, (lower, upper) in zip(chosen.parameters, values, limits, strict=True):
                 assert lower < upper
-                assert spec.angle or lower < value < upper
+                assert spec.free or lower < value < upper
 
 
 @pytest.mark.parametrize(("name", "dimensions"), EVERY)
 def test_natural_and_unconstrained_values_are_one_another(name: str, dimensions: int) -> None:
     chosen = family(name, dimensions)
-    angle = torch.tensor([p.angle for p in chosen.parameters])
+    kinds = Kinds.of(chosen.parameters)
     for values in random_values(chosen, 0).values():
         limits = torch.tensor([chosen.bounds(v) for v in values.tolist()], dtype=torch.float64)
-        coordinates = Coordinates(angle, limits[..., 0], limits[..., 1])
+        coordinates = Coordinates(kinds, limits[..., 0], limits[..., 1])
         there = coordinates.unconstrained(values)
         np.testing.assert_allclose(coordinates.natural(there), values, rtol=1e-9)
 
 
-@given(u=st.floats(-1e3, 1e3), lower=st.floats(1e-3, 1e2), octaves=st.floats(0.01, 4))
-def test_no_coordinate_leaves_its_interval(u: float, lower: float, octaves: float) -> None:
+@given(
+    u=st.floats(-1e3, 1e3),
+    lower=st.floats(1e-3, 1e2),
+    octaves=st.floats(0.01, 4),
+    kind=st.sampled_from(["ratio", "level"]),
+)
+def test_no_coordinate_leaves_its_interval(
+    u: float, lower: float, octaves: float, kind: str
+) -> None:
     def row(x: float) -> Tensor:
         return torch.tensor([[x]], dtype=torch.float64)
 
     upper = lower * 2**octaves
-    coordinates = Coordinates(torch.tensor([False]), row(lower), row(upper))
+    kinds = Kinds(torch.tensor([False]), torch.tensor([kind == "ratio"]))
+    coordinates = Coordinates(kinds, row(lower), row(upper))
     natural = float(coordinates.natural(row(u)))
     assert lower * (1 - 1e-12) <= natural <= upper * (1 + 1e-12)
     assert math.isfinite(float(coordinates.unconstrained(row(natural))))
@@ -102,10 +111,9 @@ def test_no_coordinate_leaves_its_interval(u: float, lower: float, octaves: floa
 @pytest.mark.parametrize(("name", "dimensions"), EVERY)
 def test_descriptions_can_be_compared(name: str, dimensions: int) -> None:
     chosen = family(name, dimensions)
-    for filters in chosen.defaults(1).values():
-        for values in filters:
-            found = chosen.describe(values)
-            expected = {"frequency", "bandwidth"} | ({"angle"} if dimensions == 2 else set())
+    expected = {"frequency", "bandwidth"} | ({"angle"} if dimensions == 2 else set())
+    for scale, filters in chosen.defaults(1).items():
+        for found in chosen.describe(filters, [scale] * len(filters)):
             assert set(found) == expected
             assert all(found[key] > 0 for key in ("frequency", "bandwidth"))
 
@@ -122,7 +130,7 @@ def test_candidates_are_new_filters_of_the_family(name: str, dimensions: int) ->
             assert all(values != old for old in filters)
             limits = chosen.bounds(values)
             for spec, value, (lower, upper) in zip(chosen.parameters, values, limits, strict=True):
-                assert spec.angle or lower < value < upper
+                assert spec.free or lower < value < upper
             psi = chosen.spectra(torch.tensor([values], dtype=torch.float64), [scale])
             assert bool(torch.isfinite(psi).all())
 

@@ -34,7 +34,7 @@ def made(spec: ModelSpec) -> tuple[Scattering, Layout]:
 
 def columns(transform: Scattering, layout: Layout, x: Tensor) -> Tensor:
     with torch.no_grad():
-        low_pass = transform.low_pass(torch.float32, x.device)
+        low_pass = transform.averages(torch.float32, x.device)
         return layout.columns(x, transform.build(), low_pass)
 
 
@@ -170,7 +170,7 @@ def test_blank_input_has_finite_columns_and_gradients(
 ) -> None:
     spec = with_features(base, compression=compression)
     transform, layout = made(spec)
-    low_pass = transform.low_pass(torch.float32, torch.device("cpu"))
+    low_pass = transform.averages(torch.float32, torch.device("cpu"))
     for x in (
         torch.zeros(1, spec.channels, *spec.shape),
         torch.ones(1, spec.channels, *spec.shape),

@@ -77,8 +77,9 @@ def calls() -> list[tuple[Loop, tuple[Any, ...]]]:
         loop.alone(*arguments)
 
     with mock.patch.object(Loop, "__call__", note):
-        for shape in ((19, 30), (100,)):
-            transform = Scattering(BankSpec(J=2 if len(shape) == 2 else 4, L=3, Q=(3, 1)), shape)
+        for family, shape in (("morlet", (19, 30)), ("morlet", (100,)), ("daubechies", (19, 30))):
+            J = 2 if len(shape) == 2 else 4
+            transform = Scattering(BankSpec(family=family, J=J, L=3, Q=(3, 1)), shape)
             for dtype in (torch.float32, torch.float64):
                 x = torch.from_numpy(noise(2, *shape)).to(dtype).requires_grad_()
                 torch.autograd.backward(transform(x).square().sum())

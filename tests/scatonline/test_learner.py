@@ -23,7 +23,7 @@ def likelihood(model: Model, sample: Sample) -> Tensor:
     """Mean −log p over the observed outputs, at the present θ, weights held; double precision."""
     learner, readout = model.learner, model._sessions["a"].readout
     filters = learner.scattering.build(torch.float64)
-    low_pass = learner.scattering.low_pass(torch.float64, torch.device("cpu"))
+    low_pass = learner.scattering.averages(torch.float64, torch.device("cpu"))
     x = torch.from_numpy(np.asarray(sample.input, np.float64))
     z = learner.standardiser(learner.layout.columns(x[None], filters, low_pass)[0])
     mean = readout.link.mean(readout.weights[0] + z @ readout.weights[1:])

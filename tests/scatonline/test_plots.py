@@ -85,7 +85,7 @@ def test_plane_sheet_tells_kept_dropped_and_new() -> None:
     assert captions.count("dropped") == 1
     assert sum(a.patch.get_hatch() == "////" for a in axes) == 1
     assert sum(caption.startswith("new") for caption in captions) == 1
-    assert sum("ξ×" in caption for caption in captions) == len(before) - 1
+    assert sum("ω×" in caption for caption in captions) == len(before) - 1
     assert rendered(figure).startswith(b"\x89PNG")
 
 
@@ -96,7 +96,7 @@ def test_turn_below_a_tile_is_the_shorter_one_modulo_pi() -> None:
         for r in before
     ]
     figure = filters_sheet(PLANE, before, turned)
-    captions = [a.get_xlabel() for a in figure.axes if "ξ×" in a.get_xlabel()]
+    captions = [a.get_xlabel() for a in figure.axes if "ω×" in a.get_xlabel()]
     expected = f"{math.degrees(3.0 - math.pi):+.1f}°"
     assert {caption.split()[0] for caption in captions} == {expected}
 

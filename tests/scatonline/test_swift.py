@@ -46,7 +46,7 @@ def compiling() -> Any:
 def compare_stages(transform: Scattering) -> None:
     """Maps of every stage, and the gradients that they send to signal, filters and θ."""
     geometry, plan = transform.geometry, transform.cascade.plan
-    matrices = transform.low_pass(torch.float64, torch.device("cpu"))
+    matrices = transform.averages(torch.float64, torch.device("cpu"))
     built = transform.build(torch.float64)
     found = []
     for route in ("swift", "portable"):
