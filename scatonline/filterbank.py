@@ -203,10 +203,12 @@ class FilterBank(nn.Module):
         self._check_values(values)
         if not 0 <= scale <= self.coarsest:
             raise ConfigError(f"filter has scale {scale}, expected 0 to J = {self.coarsest}")
+        limits = self.family.bounds(values)
+        # Only now: what is refused uses up no id.
         name = FilterName(self._id(scale, filter_id), self.layer, scale)
         at = sum(n.scale <= scale for n in self.names)
         new = torch.tensor([list(values)], dtype=torch.float64, device=self.lower.device)
-        bounds = torch.tensor([self.family.bounds(values)], dtype=torch.float64, device=new.device)
+        bounds = torch.tensor([limits], dtype=torch.float64, device=new.device)
         lower, upper = bounds[..., 0], bounds[..., 1]
         new = torch.where(self.angle, new, new.clamp(lower, upper))
         u = Coordinates(self._kinds(), lower, upper).unconstrained(new)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from scatonline.config import BankSpec
+from scatonline.config import AUTO, BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families.base import Coordinates, Family, Kinds, ParameterSpec
 from scatonline.families.coiflet import Coiflet
@@ -44,12 +44,18 @@ def make_family(spec: BankSpec, grid: tuple[int, ...]) -> Family:
     """The family that ``spec`` names, on a padded grid.
 
     Raises:
-        ConfigError: no family of that name exists in ``len(grid)`` dimensions.
+        ConfigError: no family of that name exists, it is still to be chosen, or it has no filters
+            of the order asked for.
     """
+    if spec.family == AUTO:
+        raise ConfigError(
+            "family 'auto' is chosen from samples: give a calibration recording, or call "
+            "choose_family and take the specification that it returns"
+        )
     key = (spec.family, len(grid))
     if key not in FAMILIES:
-        known = ", ".join(f"{name} ({d}-D)" for name, d in FAMILIES)
-        raise ConfigError(f"family {spec.family!r} in {len(grid)}-D is unknown, expected {known}")
+        known = ", ".join(sorted({name for name, _ in FAMILIES}))
+        raise ConfigError(f"family {spec.family!r} is unknown, expected one of {known}")
     return FAMILIES[key](spec, grid)
 
 

@@ -13,21 +13,25 @@ the window's energy is the mean over them.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.autograd import Gradients, first_derivative_only
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families.base import DOUBLE, ParameterSpec
 from scatonline.families.gaps import angle_gaps, log_frequency_gaps
+from scatonline.kernels import polar as kernels
 
 _OCTAVE = 2.0
 _HALF_OCTAVE = math.sqrt(2.0)
 _ROLL_OFF = 0.75 * math.pi
+# A frequency on a border stands for one on either side of each axis.
+_SIDES = 4
 # Frequencies at which a band's centre and width are taken.
 _SAMPLED = 512
 
@@ -117,11 +121,7 @@ class Polar:
         along = self.band.along(values[:, 3:], scales, omega)
         sharpness = 2 / delta.square()
         linear = torch.stack((sharpness * theta.cos(), sharpness * theta.sin(), -sharpness), 1)
-        log_window = torch.addmm(self._log_norm, linear, placed.directions)
-        border = torch.addmm(self._log_norm, linear, placed.border_directions)
-        energy = torch.logsumexp(2 * border.view(len(values), 4, -1), 1) - math.log(4)
-        log_window = log_window.index_copy(1, placed.border, 0.5 * energy)
-        psi = along.index_select(1, placed.index) * log_window.exp()
+        psi = _windowed(along, linear, placed, self._log_norm)
         return psi.view(-1, *self.grid)
 
     def low_pass(self, *, kept_norm: bool = False) -> Tensor:  # noqa: ARG002 (it is 1)
@@ -252,8 +252,8 @@ def require_inside(
     for parameter, value, (lower, upper) in zip(parameters, values, limits, strict=True):
         if not parameter.free and not lower < value < upper:
             raise ConfigError(
-                f"filter has {parameter.name} = {value:g} {parameter.unit}, expected a value "
-                f"between its bounds {lower:g} and {upper:g}"
+                f"filter has {parameter.name} = {value:g}, expected a value between its bounds "
+                f"{lower:g} and {upper:g}{'' if parameter.unit == '1' else ' ' + parameter.unit}"
             )
 
 
@@ -270,6 +270,72 @@ def spread(
         centre = (energy * omega).sum(1)
         width = (energy * (omega - centre[:, None]).square()).sum(1).sqrt()
     return centre.tolist(), width.tolist()
+
+
+def _windowed(along: Tensor, linear: Tensor, placed: "_Placed", log_norm: Tensor) -> Tensor:
+    """Bands times windows ``exp(linear @ directions)``: ``(filters, frequencies)``."""
+    if along.device.type == "cpu" and not torch.compiler.is_compiling():
+        made: Tensor = _Windowed.apply(along, linear, placed, log_norm)  # type: ignore[no-untyped-call]
+        return made
+    log_window, _ = _log_windows(linear, placed, log_norm)
+    return along.index_select(1, placed.index) * log_window.exp()
+
+
+def _log_windows(linear: Tensor, placed: "_Placed", log_norm: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of windows, and on the border the logarithms of twice the energy of each side."""
+    border = _combined(linear, placed.border_directions, log_norm)
+    sides = 2 * border.view(len(linear), _SIDES, -1)
+    mean = 0.5 * (torch.logsumexp(sides, 1) - math.log(_SIDES))
+    inside = _combined(linear, placed.directions, log_norm)
+    return inside.index_copy(1, placed.border, mean), sides
+
+
+def _combined(linear: Tensor, directions: Tensor, constant: Tensor) -> Tensor:
+    """``linear @ directions`` and a constant.
+
+    Not as a matrix product, whose last bits would depend on how many filters there are.
+    """
+    x, y, one = (column[:, None] for column in linear.unbind(1))
+    return torch.addcmul(x * directions[0], y, directions[1]) + (one + constant)
+
+
+class _Windowed(torch.autograd.Function):
+    """:func:`_windowed` on a processor."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, along: Tensor, linear: Tensor, placed: "_Placed", log_norm: Tensor
+    ) -> Tensor:
+        window, sides = _log_windows(linear, placed, log_norm)
+        window.exp_()
+        psi = torch.empty_like(window)
+        kernels.dealt_out(
+            along.contiguous().numpy(), placed.index.numpy(), window.numpy(), psi.numpy()
+        )
+        ctx.placed, ctx.window, ctx.sides, ctx.psi = placed, window, sides, psi
+        ctx.save_for_backward(along, linear)
+        return psi
+
+    @staticmethod
+    @first_derivative_only
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        placed, psi = ctx.placed, ctx.psi
+        gradient = gradients[0].detach().contiguous()
+        along = torch.empty_like(ctx.saved_tensors[0])
+        linear = torch.empty_like(ctx.saved_tensors[1])
+        kernels.gathered(
+            gradient.numpy(),
+            psi.numpy(),
+            placed.index.numpy(),
+            ctx.window.numpy(),
+            placed.inner_directions.numpy(),
+            along.numpy(),
+            linear.numpy(),
+        )
+        # On the border a window's slope is the mean over its sides, by their energy.
+        share = (gradient * psi)[:, placed.border][:, None] * torch.softmax(ctx.sides, 1)
+        linear += share.flatten(1) @ placed.border_directions.T
+        return along, linear, None, None
 
 
 class Plane:
@@ -300,6 +366,7 @@ class _Placed:
 
         self.radii, self.index = on(plane.radii), on(plane.index)
         self.directions, self.border = on(plane.directions), on(plane.border)
+        self.inner_directions = self.directions.index_fill(1, self.border, 0)
         self.border_directions = on(plane.border_directions)
 
 

@@ -27,7 +27,8 @@ from scatonline.families.polar import Plane, require_inside
 
 # Radial functions of a filter, and where its octave's middle one stands.
 _RADIAL = 3
-_SHAPE = (0.5, 1.0, 0.5)
+# Neighbouring scales share the outer ones, half of the energy each.
+_SHAPE = (math.sqrt(0.5), 1.0, math.sqrt(0.5))
 _MOST_DEFAULT, _MOST = 8, 16
 _LIMIT = 1.0
 
@@ -51,7 +52,7 @@ class SteerableBand:
 
     @property
     def start(self) -> tuple[float, ...]:
-        """A bump of an octave and a half about its middle."""
+        """A bump of two octaves about its middle."""
         norm = math.hypot(*_SHAPE)
         return tuple(value / norm for value in _SHAPE)
 
@@ -68,7 +69,7 @@ class SteerableBand:
         return along
 
     def low_pass(self, omega: Tensor) -> Tensor:
-        """1 below the radial functions of the coarsest scale, and falling with the last of them."""
+        """1 below the radial functions of the coarsest scale, and falling along the last of them."""
         return radial_low_pass(omega, self.J)
 
 
@@ -130,7 +131,7 @@ class Steerable:
         return torch.cat(parts).view(-1, *self.grid)
 
     def low_pass(self, *, kept_norm: bool = False) -> Tensor:  # noqa: ARG002 (it is 1)
-        """1 below the radial functions of the coarsest scale, and falling with the last of them."""
+        """1 below the radial functions of the coarsest scale, and falling along the last of them."""
         radii = torch.from_numpy(self._plane.radii)
         return radial_low_pass(radii, self.spec.J)[torch.from_numpy(self._plane.index)].view(
             self.grid
@@ -263,9 +264,11 @@ def radial(omega: Tensor, centres: Tensor) -> Tensor:
 
 
 def radial_low_pass(omega: Tensor, J: int) -> Tensor:
-    """φ̂ whose square and those of all β of scales below J add up to 1."""
+    """φ̂ that takes half the energy of the last β of scale J − 1, and all of those below."""
     x = torch.log2(omega.clamp_min(1e-12) / math.pi) + J
-    return torch.cos(math.pi * (x + 0.5).clamp(0, 0.5))
+    below = torch.cos(math.pi * (x + 0.5).clamp(0, 0.5)).square()
+    half = torch.where(x.abs() < 0.5, torch.cos(math.pi * x), torch.zeros_like(x)).square()
+    return (below + 0.5 * half).sqrt()
 
 
 def _bump(x: NDArray[np.float64]) -> NDArray[np.float64]:
