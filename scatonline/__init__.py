@@ -7,6 +7,7 @@
 torch.Size([3, 25, 8, 8])
 """
 
+from scatonline.choice import Candidate, Choice, choose_family
 from scatonline.config import (
     BankSpec,
     FeatureSpec,
@@ -34,7 +35,9 @@ from scatonline.structure import GroupCar, Move, StructureCheck, StructureDecisi
 
 __all__ = [
     "BankSpec",
+    "Candidate",
     "ChangeDetector",
+    "Choice",
     "ConfigError",
     "DuplicateName",
     "FeatureSpec",
@@ -62,5 +65,6 @@ __all__ = [
     "StructureDecision",
     "StructureSpec",
     "UnknownName",
+    "choose_family",
     "score",
 ]

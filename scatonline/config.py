@@ -19,6 +19,8 @@ Coupling = Literal["coupled", "free"]
 Compression = Literal["none", "sqrt", "log"]
 ReadoutKind = Literal["poisson", "gaussian", "softmax"]
 Optimiser = Literal["sgd", "adam"]
+# Stands for the family that scatonline.choice finds best on a calibration set.
+AUTO = "auto"
 _T = TypeVar("_T")
 
 
@@ -40,7 +42,8 @@ class BankSpec:
     """The scattering transform.
 
     Attributes:
-        family: Wavelet family, a name from :mod:`scatonline.families`.
+        family: Wavelet family, a name from :mod:`scatonline.families`; or ``auto``, to be chosen
+            by :func:`scatonline.choice.choose_family` before a model is made.
         J: Number of scales; averaging over ``2**J`` samples.
         L: Orientations a scale at the start (2-D).
         Q: Voices an octave for layers 1, 2, … at the start (1-D); the last one repeats.

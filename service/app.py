@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from scatonline.config import ModelSpec
 from scatonline.model import Model
+from service.calibration import settled
 from service.engine import CheckpointSaver, Engine, EngineLimits
 from service.errors import SettingsError
 from service.rpc import RpcServer
@@ -146,12 +147,14 @@ def build_engine(
     Raises:
         StorageError: the model's folder cannot be used, or no checkpoint in it is whole.
         StateVersionError: the checkpoint belongs to another specification.
+        SettingsError: the model's family is to be chosen and there is nothing to choose it from.
     """
     device = torch_device(settings.device)
     store = CheckpointStore(settings.storage.directory / spec.name, settings.storage.keep)
     checkpoint, damaged = store.load_newest()
     own = instruments.of_model(spec.name)
     own.checkpoints_damaged.set(damaged)
+    spec = settled(spec, checkpoint, settings.calibration.get(spec.name), device)
     if checkpoint is None:
         model, saved_event = Model(spec, device), None
     else:

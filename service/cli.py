@@ -1,4 +1,4 @@
-"""The command line: `scatonline serve`, `demo` and `version`."""
+"""The command line: `scatonline serve`, `demo`, `filters` and `version`."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from service import demo
+from service import demo, filters
 from service.errors import ServiceError
 
 
@@ -44,6 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("demo", help="stream a recording to a service and show the result")
     demo.add_arguments(show)
     show.set_defaults(run=demo.run)
+
+    draw = commands.add_parser("filters", help="draw the filters of a wavelet family")
+    filters.add_arguments(draw)
+    draw.set_defaults(run=filters.run)
 
     commands.add_parser("version", help="print the version").set_defaults(run=_version)
     return parser

@@ -21,6 +21,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -129,6 +130,7 @@ class Settings(BaseSettings):
         device: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where there is one.
         threads: Threads that one torch operation may use; 0 leaves torch's choice.
         models: The models served, each under a name of its own.
+        calibration: For a model whose ``bank.family`` is ``auto``: a recording to choose it from.
     """
 
     model_config = SettingsConfigDict(
@@ -143,6 +145,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(default=0, ge=0)
     models: tuple[Annotated[ModelSpec, WrapValidator(_in_range)], ...]
+    calibration: dict[str, Path] = {}
 
     @field_validator("models")
     @classmethod
@@ -154,6 +157,14 @@ class Settings(BaseSettings):
         if twice:
             raise ValueError(f"got the name {twice[0]!r} twice, expected distinct names")
         return models
+
+    @model_validator(mode="after")
+    def _calibrations_are_of_models(self) -> "Settings":
+        names = {model.name for model in self.models}
+        for name in self.calibration:
+            if name not in names:
+                raise ValueError(f"calibration.{name}: expected the name of a model: {names}")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""Pictures of what a model believes: its filters then and now, and its score over time.
+"""Pictures: a family's filters, a model's filters then and now, and its score over time.
 
 Functions return :class:`matplotlib.figure.Figure` objects that belong to no window and no global
 state; ``figure.savefig(path)`` renders them without a display. Colours are Okabe and Ito's, which
@@ -13,12 +13,20 @@ from matplotlib.figure import Figure
 
 from scatonline.config import ModelSpec
 from scatonline.plots.banks import ReportedFilter, rebuilt_banks
+from scatonline.plots.family import family_sheet
 from scatonline.plots.history import MoveKind, ScoreCurve, score_over_time
 from scatonline.plots.line import line_sheet
 from scatonline.plots.plane import plane_sheet
 from scatonline.plots.style import STYLE
 
-__all__ = ["MoveKind", "ReportedFilter", "ScoreCurve", "filters_sheet", "score_over_time"]
+__all__ = [
+    "MoveKind",
+    "ReportedFilter",
+    "ScoreCurve",
+    "family_sheet",
+    "filters_sheet",
+    "score_over_time",
+]
 
 
 def filters_sheet(

@@ -16,6 +16,8 @@ BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION = (
 PALE = "#e8e8e8"
 CURVES = ((VERMILLION, "-"), (BLUE, "--"), (GREEN, "-."), (GREY, ":"))
 SCALES = (BLUE, ORANGE, GREEN, SKY, BLACK, GREY)
+# Beyond as many scales as there are colours.
+LINES = ("-", "--", ":")
 STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
