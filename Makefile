@@ -73,6 +73,14 @@ demo-short: $(READY)
 bench-scattering: $(BENCH_READY) ## measure the transform against Kymatio and its FFTs [ARGS='--device cuda …']
 	$(BENCH_VENV)/bin/python -m benchmarks.scattering --out benchmarks/results/scattering.json $(ARGS)
 
+.PHONY: bench-families
+bench-families: $(READY) ## what learnable families learn, and what that is worth [ARGS='--parts … --seeds 3']
+	$(BIN)/python -m benchmarks.families --out benchmarks/results/families.json $(ARGS)
+
+.PHONY: stability
+stability: $(READY) ## measure how far noise, shifts, deformations and other samples move it [ARGS='--quick …']
+	$(BIN)/python -m benchmarks.stability --out benchmarks/results/stability.json $(ARGS)
+
 .PHONY: lock
 lock: ## resolve the newest versions and write constraints.txt (run it with the oldest Python)
 	$(require-python)

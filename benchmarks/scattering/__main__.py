@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.scattering import cases, memory, stream, ways
+from benchmarks.scattering import cases, families, memory, stream, ways
 from benchmarks.scattering.parametric import ParametricScattering
 from benchmarks.scattering.report import ForwardRow, Report, StepRow
 from benchmarks.scattering.steps import online_step
 from benchmarks.scattering.timing import measure
 
-PARTS = ("forward", "step", "construction", "memory", "stream")
+PARTS = ("forward", "step", "families", "construction", "memory", "stream")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report.forward += [forward_row(c, device, options.seconds) for c in cases.FORWARD]
     if "step" in options.parts:
         report.steps += [step_row(c, device, options.seconds) for c in cases.STEP]
+    if "families" in options.parts:
+        for case in cases.FAMILIES:
+            report.families += families.rows(case, device, options.seconds)
     if "construction" in options.parts:
         report.construction_s = construction()
     if "memory" in options.parts:

@@ -44,6 +44,13 @@ STEP = (
     Case((32, 32), 2, 1, goal=25),
     Case((64, 64), 3, 1, goal=25),
 )
+FAMILIES = (
+    Case((32, 32), 2, 1),
+    Case((64, 64), 3, 1),
+    Case((128, 128), 4, 1),
+    Case((64, 64), 3, 16),
+    Case((1024,), 6, 1),
+)
 CONSTRUCTION = Case((128, 128), 4, 1)
 CONSTRUCTION_GOAL_S = 0.05
 MEMORY = Case((128, 128), 4, 16, goal=1)
@@ -54,3 +61,8 @@ STREAM = Case((32, 32), 2, 1)
 FFT_GOAL = 2.5
 STEP_GOAL = 4.0
 STREAM_GOAL = 1.1
+# Of other families: least share of the Morlet bank's ratio, and most seconds for the filters of
+# a bank, asked of the case named.
+FAMILY_GOAL = 0.5
+BUILD_GOAL_S = 0.005
+BUILD = Case((64, 64), 3, 1)

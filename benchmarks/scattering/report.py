@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.scattering import cases
+from benchmarks.scattering.families import FamilyRow
 from benchmarks.scattering.stream import Stream
 from benchmarks.scattering.timing import Times
 
@@ -55,6 +56,7 @@ class Report:
     machine: dict[str, Any]
     forward: list[ForwardRow] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
+    families: list[FamilyRow] = field(default_factory=list)
     construction_s: dict[str, float] = field(default_factory=dict)
     memory_bytes: dict[str, int] = field(default_factory=dict)
     stream: Stream | None = None
@@ -71,6 +73,7 @@ class Report:
                 {**asdict(row), "parametric/ours": row.ratio, "step/forward": row.to_forward}
                 for row in self.steps
             ],
+            "families": [row.to_dict() for row in self.families],
             "construction_s": self.construction_s,
             "memory_bytes": self.memory_bytes,
             "stream": asdict(self.stream) if self.stream else None,
@@ -83,6 +86,8 @@ class Report:
             parts.append(_table(_FORWARD_HEAD, [_forward_cells(row) for row in self.forward]))
         if self.steps:
             parts.append(_table(_STEP_HEAD, [_step_cells(row) for row in self.steps]))
+        if self.families:
+            parts.append(_table(_FAMILY_HEAD, [_family_cells(row) for row in self.families]))
         parts += self._sentences()
         return "\n\n".join(parts)
 
@@ -117,6 +122,11 @@ class Report:
 _FORWARD_HEAD = ["forward", "Kymatio ms", "ours ms", "ratio", "goal", "FFTs ms", "ours ÷ FFTs"]
 _STEP_HEAD = ["online step", "per-path ms", "ours ms", "ratio", "goal", "÷ own forward"]
 
+_FAMILY_HEAD = [
+    *("families", "", "ratio to Kymatio", "÷ Morlet's ratio", "step ms"),
+    *("filters of layer 1 ms", "and back ms"),
+]
+
 
 def _forward_cells(row: ForwardRow) -> list[str]:
     return [
@@ -139,6 +149,23 @@ def _step_cells(row: StepRow) -> list[str]:
         f"{row.ratio:.1f}×",
         _goal(row.case.goal, row.ratio),
         f"{row.to_forward:.2f} (≤ {cases.STEP_GOAL}: {reached})",
+    ]
+
+
+def _family_cells(row: FamilyRow) -> list[str]:
+    build = _milliseconds(row.build)
+    if row.case == cases.BUILD:
+        reached = _verdict(row.build.median <= cases.BUILD_GOAL_S)
+        build += f" (≤ {1e3 * cases.BUILD_GOAL_S:g}: {reached})"
+    share = _verdict(row.of_morlet >= cases.FAMILY_GOAL)
+    return [
+        row.case.name,
+        row.family,
+        f"{row.ratio:.1f}×",
+        f"{row.of_morlet:.2f} (≥ {cases.FAMILY_GOAL}: {share})",
+        _milliseconds(row.step),
+        build,
+        _milliseconds(row.build_back),
     ]
 
 

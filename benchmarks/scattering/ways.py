@@ -14,11 +14,11 @@ from scatonline import Scattering, Scattering1D, Scattering2D
 Call = Callable[[], object]
 
 
-def ours(case: Case) -> Scattering:
+def ours(case: Case, family: str = "morlet") -> Scattering:
     """Our transform with its default bound."""
     if len(case.shape) == 2:
-        return Scattering2D(case.J, case.shape)
-    return Scattering1D(case.J, case.shape, case.Q)
+        return Scattering2D(case.J, case.shape, family=family)
+    return Scattering1D(case.J, case.shape, case.Q, family=family)
 
 
 def kymatio(case: Case) -> nn.Module:
