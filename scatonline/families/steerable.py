@@ -69,7 +69,7 @@ class SteerableBand:
         return along
 
     def low_pass(self, omega: Tensor) -> Tensor:
-        """1 below the radial functions of the coarsest scale, and falling along the last of them."""
+        """1 below the radial functions of the coarsest scale, falling along the last."""
         return radial_low_pass(omega, self.J)
 
 
@@ -131,7 +131,7 @@ class Steerable:
         return torch.cat(parts).view(-1, *self.grid)
 
     def low_pass(self, *, kept_norm: bool = False) -> Tensor:  # noqa: ARG002 (it is 1)
-        """1 below the radial functions of the coarsest scale, and falling along the last of them."""
+        """1 below the radial functions of the coarsest scale, falling along the last."""
         radii = torch.from_numpy(self._plane.radii)
         return radial_low_pass(radii, self.spec.J)[torch.from_numpy(self._plane.index)].view(
             self.grid
