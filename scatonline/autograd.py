@@ -1,13 +1,31 @@
-"""Ways back that are written by hand, and what they cannot do."""
+"""Ways back that are written by hand, and what they cannot do; and constants of graphs."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 Gradients = tuple[Tensor | None, ...]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def constant(make: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Keeps the tensors that a function makes, by its arguments, which must be hashable.
+
+    Copying them to a device at every step would make the host wait. Whatever mode they are first
+    asked for in, they may become part of a graph later.
+    """
+
+    @wraps(make)
+    def apart(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        with torch.inference_mode(mode=False), torch.no_grad():
+            return make(*arguments, **named)
+
+    kept: Callable[_P, _T] = lru_cache(maxsize=64)(apart)  # type: ignore[assignment]
+    return kept
 
 
 def first_derivative_only(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:

@@ -13,13 +13,13 @@ the next fold, where its Jacobian becomes singular.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.autograd import constant
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families.base import ParameterSpec
@@ -197,10 +197,9 @@ class _Equations:
         return a + f * (da + f * (3 * (b - a) - 2 * da - db + f * (2 * (a - b) + da + db)))
 
 
-@lru_cache(maxsize=16)
+@constant
 def _equations(order: int, device: torch.device) -> _Equations:
-    with torch.no_grad():
-        return _Equations(order, device)
+    return _Equations(order, device)
 
 
 def _branch(order: int, equations: _Equations, start: _Start) -> tuple[Doubles, Doubles, Doubles]:

@@ -22,6 +22,7 @@ from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.autograd import constant
 from scatonline.config import BankSpec, Coupling
 from scatonline.errors import ConfigError
 from scatonline.families.base import ParameterSpec
@@ -120,14 +121,9 @@ def complement(c: Tensor, zeros: int) -> Tensor:
             known = _times(known, each / (1 + each), 1 / (1 + each))
     count = known.shape[-1] - 1
     # Coefficient 2i of D·B is δ_i: twice the even part of the product is 2.
-    row, column = np.indices((count, count))
-    place = 2 * row - column
-    inside = torch.from_numpy((place >= 0) & (place <= count)).to(c.device)
-    index = torch.from_numpy(place.clip(0, count)).to(c.device)
-    system = known[..., index] * inside
-    one = torch.zeros(count, dtype=c.dtype, device=c.device)
-    one[0] = 1.0
-    solved: Tensor = torch.linalg.solve(system, one.expand(*c.shape[:-1], -1))
+    place, inside, one = _even_part(count, c.device)
+    system = known[..., place] * inside
+    solved: Tensor = torch.linalg.solve_ex(system, one.expand(*c.shape[:-1], -1)).result
     return solved
 
 
@@ -165,9 +161,25 @@ def _coupled(c: Tensor, scales: Sequence[int], levels: int) -> Tensor:
     for _ in range(levels - 1):
         chain.append(((1 + chain[-1]) / 2).sqrt())
     by_depth = torch.stack([*chain, torch.ones_like(c)], 1)
+    index = _depth(tuple(scales), levels, c.device)
+    return torch.gather(by_depth, 1, index.expand(-1, -1, c.shape[1]))
+
+
+@constant
+def _depth(scales: tuple[int, ...], levels: int, device: torch.device) -> Tensor:
+    """Levels below a filter's own, ``(filters, levels, 1)``; ``levels`` beyond it."""
     depth = [[j - i if i <= j else levels for i in range(levels)] for j in scales]
-    index = torch.tensor(depth, device=c.device)[..., None].expand(-1, -1, c.shape[1])
-    return torch.gather(by_depth, 1, index)
+    return torch.tensor(depth, device=device)[..., None]
+
+
+@constant
+def _even_part(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Which coefficient of D meets which of B in the even ones of D·B, whether any, and δ."""
+    row, column = np.indices((count, count))
+    place = 2 * row - column
+    inside = torch.from_numpy((place >= 0) & (place <= count))
+    one = torch.eye(count, dtype=torch.float64)[0]
+    return torch.from_numpy(place.clip(0, count)).to(device), inside.to(device), one.to(device)
 
 
 def _times(polynomials: Tensor, constant: Tensor | float, slope: Tensor | float) -> Tensor:

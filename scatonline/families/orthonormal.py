@@ -16,7 +16,6 @@ with a sign where the filter has zeros between, which keeps wavelets short in sp
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +23,7 @@ import torch
 from numpy.polynomial import chebyshev, polynomial
 from torch import Tensor
 
+from scatonline.autograd import constant
 from scatonline.families.base import ParameterSpec
 
 
@@ -102,7 +102,7 @@ def complement(h: Tensor, zeros: int) -> Tensor:
     return constant + (lags[..., None] * by_lag).sum(1)
 
 
-@lru_cache(maxsize=32)
+@constant
 def _deflated(size: int, zeros: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """B as a linear function of odd lags: its constant part, and one row a lag."""
     rows = []
@@ -131,18 +131,27 @@ def band(filters: Quadrature, values: Tensor, scales: Sequence[int], omega: Tens
     Returns:
         ``(filters, frequencies)``.
     """
-    levels = max(scales) + 1
-    own = torch.tensor(scales, device=omega.device)[:, None]
-    level = torch.arange(levels, device=omega.device)[None, :]
-    half = omega[:, None, :] * (0.5 * 2.0**level)[..., None]
+    octave, high, unused = _levels(tuple(scales), omega.device)
+    half = omega[:, None, :] * octave
     sine, cosine = torch.sin(half), torch.cos(half)
     x = 1 - 2 * sine * sine
     # The high-pass is the low-pass half a turn on.
-    high = (level == own)[..., None]
-    factors = filters.amplitude(values, scales, levels).at(
+    factors = filters.amplitude(values, scales, max(scales) + 1).at(
         torch.where(high, -x, x), torch.where(high, sine, cosine)
     )
-    return torch.where((level > own)[..., None], 1.0, factors).prod(1)
+    return torch.where(unused, 1.0, factors).prod(1)
+
+
+@constant
+def _levels(scales: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Half of 2^i; where a level is a filter's own; where it is beyond that: ``(…, levels, 1)``.
+
+    Kept, as copying them to a device at every step would make the host wait.
+    """
+    own = torch.tensor(scales)[:, None, None]
+    level = torch.arange(max(scales) + 1)[None, :, None]
+    octave = 0.5 * 2.0 ** level.double()
+    return octave.to(device), (level == own).to(device), (level > own).to(device)
 
 
 def low_pass(filters: Quadrature, J: int, omega: Tensor) -> Tensor:

@@ -158,7 +158,9 @@ class Polar:
 
     def _placed(self, device: torch.device) -> "_Placed":
         if device not in self._by_device:
-            self._by_device[device] = _Placed(self._plane, device)
+            # What is made in inference mode could be part of no graph later.
+            with torch.inference_mode(mode=False):
+                self._by_device[device] = _Placed(self._plane, device)
         return self._by_device[device]
 
 
@@ -174,6 +176,7 @@ class Line:
         self._index = number.abs().long()
         self._radii = 2 * math.pi / n * torch.arange(n // 2 + 1, dtype=torch.float64)
         self._side = one_sided(2 * math.pi / n * number)
+        self._by_device: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
     def defaults(self, layer: int) -> dict[int, list[tuple[float, ...]]]:
         """Q voices an octave, each a dilation of the first, at the scales of layer ``layer``."""
@@ -197,10 +200,10 @@ class Line:
         precision: float = DOUBLE,  # noqa: ARG002 (the interface's)
     ) -> Tensor:
         """ψ̂, real, ``(filters, N)``."""
-        device = values.device
-        omega = (self._radii.to(device) / values[:, :1]).clamp_max(math.pi)
+        radii, index, side = self._placed(values.device)
+        omega = (radii / values[:, :1]).clamp_max(math.pi)
         along = self.band.along(values[:, 1:], scales, omega)
-        return along.index_select(1, self._index.to(device)) * self._side.to(device)
+        return along.index_select(1, index) * side
 
     def low_pass(self, *, kept_norm: bool = False) -> Tensor:  # noqa: ARG002 (it is 1)
         """The band's low-pass of |ω|."""
@@ -230,6 +233,14 @@ class Line:
             ((dilation, *nearest(dilation)[1:]), reason)
             for dilation, reason in log_frequency_gaps([v[0] for v in values], car)
         ]
+
+    def _placed(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Lengths, which of them each frequency has, and the side that is kept."""
+        if device not in self._by_device:
+            with torch.inference_mode(mode=False):
+                radii, index, side = (t.to(device) for t in (self._radii, self._index, self._side))
+            self._by_device[device] = radii, index, side
+        return self._by_device[device]
 
 
 def one_sided(omega: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.autograd import constant
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families.base import DOUBLE, ParameterSpec
@@ -62,8 +63,7 @@ class SteerableBand:
 
     def along(self, values: Tensor, scales: Sequence[int], omega: Tensor) -> Tensor:
         """Σ_b c_b β_b, see :class:`scatonline.families.polar.Band`."""
-        knots = [[-j - 0.5 * b for b in range(_RADIAL)] for j in scales]
-        centres = torch.tensor(knots, dtype=omega.dtype, device=omega.device)
+        centres = _centres(tuple(scales), omega.device)
         share = values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
         along: Tensor = (share[..., None] * radial(omega[:, None], centres[..., None])).sum(1)
         return along
@@ -149,7 +149,7 @@ class Steerable:
         phi = torch.arange(64, dtype=torch.float64) * (2 * math.pi / 64)
         waves = self._turned(rows) @ self._waves_at(phi.cos(), phi.sin())
         for wave, scale in zip(waves, scales, strict=True):
-            knots = torch.tensor([-scale - 0.5 * b for b in range(_RADIAL)]).double()
+            (knots,) = _centres((scale,), omega.device)
             energy = (wave.T @ radial(omega, knots[:, None])).square()
             energy = energy / energy.sum()
             along, around = energy.sum(0), energy.sum(1)
@@ -229,7 +229,9 @@ class Steerable:
 
     def _rings_on(self, device: torch.device) -> "dict[int, _Ring]":
         if device not in self._rings:
-            made = {j: _Ring(self, self._plane, j, device) for j in range(self.spec.J + 1)}
+            # What is made in inference mode could be part of no graph later.
+            with torch.inference_mode(mode=False):
+                made = {j: _Ring(self, self._plane, j, device) for j in range(self.spec.J + 1)}
             self._rings[device] = made
         return self._rings[device]
 
@@ -244,7 +246,7 @@ class _Ring:
     """
 
     def __init__(self, family: Steerable, plane: Plane, scale: int, device: torch.device) -> None:
-        knots = torch.tensor([-scale - 0.5 * b for b in range(_RADIAL)], dtype=torch.float64)
+        (knots,) = _centres((scale,), torch.device("cpu"))
         radii, index = torch.from_numpy(plane.radii), torch.from_numpy(plane.index)
         along = radial(radii, knots[:, None])[:, index]
         reached = (along != 0).any(0)
@@ -255,6 +257,13 @@ class _Ring:
         self.places = torch.nonzero(reached)[:, 0].to(device)
         self.radial = along[:, reached].to(device)
         self.waves = waves[:, reached].contiguous().to(device)
+
+
+@constant
+def _centres(scales: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where the radial functions of filters stand, in octaves from π: ``(filters, radial)``."""
+    knots = [[-j - 0.5 * b for b in range(_RADIAL)] for j in scales]
+    return torch.tensor(knots, dtype=torch.float64, device=device)
 
 
 def radial(omega: Tensor, centres: Tensor) -> Tensor:
