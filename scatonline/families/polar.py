@@ -159,7 +159,7 @@ class Polar:
     def _placed(self, device: torch.device) -> "_Placed":
         if device not in self._by_device:
             # What is made in inference mode could be part of no graph later.
-            with torch.inference_mode(mode=False):
+            with torch.inference_mode(False):
                 self._by_device[device] = _Placed(self._plane, device)
         return self._by_device[device]
 
@@ -237,7 +237,7 @@ class Line:
     def _placed(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Lengths, which of them each frequency has, and the side that is kept."""
         if device not in self._by_device:
-            with torch.inference_mode(mode=False):
+            with torch.inference_mode(False):
                 radii, index, side = (t.to(device) for t in (self._radii, self._index, self._side))
             self._by_device[device] = radii, index, side
         return self._by_device[device]
@@ -323,17 +323,17 @@ class _Windowed(torch.autograd.Function):
         kernels.dealt_out(
             along.contiguous().numpy(), placed.index.numpy(), window.numpy(), psi.numpy()
         )
-        ctx.placed, ctx.window, ctx.sides, ctx.psi = placed, window, sides, psi
-        ctx.save_for_backward(along, linear)
+        ctx.placed, ctx.window, ctx.sides = placed, window, sides
+        # The result too: kept on the node itself, neither would ever let the other go.
+        ctx.save_for_backward(along, linear, psi)
         return psi
 
     @staticmethod
     @first_derivative_only
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:
-        placed, psi = ctx.placed, ctx.psi
-        gradient = gradients[0].detach().contiguous()
-        along = torch.empty_like(ctx.saved_tensors[0])
-        linear = torch.empty_like(ctx.saved_tensors[1])
+        bands, combined, psi = (saved.detach() for saved in ctx.saved_tensors)
+        placed, gradient = ctx.placed, gradients[0].detach().contiguous()
+        along, linear = torch.empty_like(bands), torch.empty_like(combined)
         kernels.gathered(
             gradient.numpy(),
             psi.numpy(),

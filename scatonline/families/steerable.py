@@ -230,7 +230,7 @@ class Steerable:
     def _rings_on(self, device: torch.device) -> "dict[int, _Ring]":
         if device not in self._rings:
             # What is made in inference mode could be part of no graph later.
-            with torch.inference_mode(mode=False):
+            with torch.inference_mode(False):
                 made = {j: _Ring(self, self._plane, j, device) for j in range(self.spec.J + 1)}
             self._rings[device] = made
         return self._rings[device]

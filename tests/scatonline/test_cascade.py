@@ -82,10 +82,34 @@ def test_plain_route_after_moves() -> None:
         np.testing.assert_allclose(channel, plain[key], rtol=0, atol=1e-12)
 
 
+# Families whose low-pass is no product of lines, averaged through spectra; and one over time.
+OTHERS = pytest.mark.parametrize("family", ["daubechies", "coiflet", "lattice", "steerable"])
+
+
+@OTHERS
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize(("oversampling", "max_order"), [(0, 2), (1, 1), (3, 2)])
+@pytest.mark.parametrize("shape", [(16, 16), (19, 30), (53,)])
+def test_other_families_by_the_plain_route(
+    family: str, shape: tuple[int, ...], oversampling: int, max_order: int, padding: Padding
+) -> None:
+    spec = BankSpec(family, 3, 2, (2,), max_order, padding, oversampling=oversampling)
+    compare_with_plain(spec, shape)
+
+
+@OTHERS
+@pytest.mark.parametrize("bound", ["none", "clamp", "tight"])
+def test_every_bound_of_other_families_by_the_plain_route(family: str, bound: Bound) -> None:
+    compare_with_plain(BankSpec(family, 2, 2, max_order=1, bound=bound), (24, 17))
+
+
 @pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 9)])
+@pytest.mark.parametrize("family", ["morlet", "daubechies"])
 @pytest.mark.parametrize("shape", [(16, 16), (40,)])
-def test_batches_are_their_signals(shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
-    transform = Scattering(BankSpec(J=2, L=2, Q=(2,)), shape)
+def test_batches_are_their_signals(
+    family: str, shape: tuple[int, ...], batch: tuple[int, ...]
+) -> None:
+    transform = Scattering(BankSpec(family, J=2, L=2, Q=(2,)), shape)
     x = noise(*batch, *shape)
     with torch.no_grad():
         together = transform(x)
@@ -258,7 +282,7 @@ def test_other_signals_are_refused(x: Tensor, named: str) -> None:
         (BankSpec(J=5), (16, 16), "J=5 averages over 32 samples"),
         (BankSpec(J=4), (16, 16), "J=4 is too large"),
         (BankSpec(J=2), (8, 8, 8), "3 axes"),
-        (BankSpec(J=2, family="haar"), (16, 16), "'haar' in 2-D is unknown.*morlet"),
+        (BankSpec(J=2, family="haar"), (16, 16), "'haar'.* is unknown, expected .*morlet"),
         (BankSpec(J=1, max_order=2), (16, 16), "layer 2 has no filters"),
     ],
 )

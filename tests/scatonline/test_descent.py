@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scatonline.config import BankSpec, LearningSpec, Optimiser
+from scatonline.config import BankSpec, LearningSpec, Optimiser, Tie
 from scatonline.descent import Descent
 from scatonline.families import make_family
 from scatonline.filterbank import FilterBank
@@ -151,3 +151,125 @@ def test_first_step_of_adam_has_the_length_of_the_rate() -> None:
     scales = torch.logspace(-3, 3, before.numel(), dtype=torch.float64).view_as(before)
     Descent(LearningSpec(optimiser="adam", rate=1e-3), bank).step(bank, scales)
     np.testing.assert_allclose(before - bank.theta.detach(), 1e-3, rtol=1e-6)
+
+
+TIED: tuple[Tie, ...] = ("scale", "layer")
+# A direction and the rest; no direction at all; free angles that are none; a column unused by some.
+SHAPES = [
+    pytest.param(BankSpec(J=2, L=3), (16, 16), id="morlet, plane"),
+    pytest.param(BankSpec(J=2, Q=(2,)), (64,), id="morlet, line"),
+    pytest.param(BankSpec(family="lattice", J=2, L=3), (16, 16), id="lattice, plane"),
+    pytest.param(BankSpec(family="steerable", J=2, L=2, order=2), (16, 16), id="steerable"),
+    pytest.param(BankSpec(family="coiflet", J=2, Q=(2,)), (64,), id="coiflet, line"),
+    pytest.param(
+        BankSpec(family="daubechies", J=2, L=2, coupling="free"), (16, 16), id="daubechies, free"
+    ),
+]
+
+
+def bank_of(spec: BankSpec, shape: tuple[int, ...]) -> FilterBank:
+    return FilterBank(spec, make_family(spec, shape), 1)
+
+
+def groups_of(bank: FilterBank, tie: Tie) -> list[list[int]]:
+    return [bank.rows(j) for j in bank.scales] if tie == "scale" else [list(range(len(bank)))]
+
+
+def shared_columns(bank: FilterBank) -> Tensor:
+    return torch.tensor([p.kind != "direction" for p in bank.family.parameters])
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("tie", TIED)
+@pytest.mark.parametrize(("spec", "shape"), SHAPES)
+def test_tied_filters_make_the_same_steps_in_all_but_their_directions(
+    spec: BankSpec, shape: tuple[int, ...], tie: Tie, optimiser: Optimiser
+) -> None:
+    """In unconstrained coordinates; directions move as if nothing were tied."""
+    bank, alone = bank_of(spec, shape), bank_of(spec, shape)
+    # No step that a cap would shorten for some of them.
+    limits = {"optimiser": optimiser, "rate": 1e-4, "max_angle_rad": 1.0, "max_log_step": 1.0}
+    descent = Descent(LearningSpec(tie=tie, **limits), bank)  # type: ignore[arg-type]
+    free = Descent(LearningSpec(**limits), alone)  # type: ignore[arg-type]
+    shared = shared_columns(bank)
+    for seed in range(4):
+        before, slope = bank.theta.detach().clone(), gradient(bank, seed)
+        descent.step(bank, slope)
+        free.step(alone, slope)
+        moved = bank.theta.detach() - before
+        for group in groups_of(bank, tie):
+            steps = moved[group][:, shared]
+            assert bool((steps != 0).all())
+            np.testing.assert_allclose(steps, steps[:1].expand_as(steps), rtol=1e-6, atol=1e-13)
+        assert torch.equal(bank.theta[:, ~shared], alone.theta[:, ~shared])
+    if tie == "scale":
+        first, second = (bank.theta[bank.rows(j)[0], shared] for j in bank.scales[:2])
+        assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("tie", TIED)
+@pytest.mark.parametrize(("spec", "shape"), SHAPES)
+def test_tied_step_is_the_one_down_the_mean_of_gradients(
+    spec: BankSpec, shape: tuple[int, ...], tie: Tie
+) -> None:
+    bank = bank_of(spec, shape)
+    limits = LearningSpec(
+        optimiser="sgd", momentum=0.0, rate=1e-3, tie=tie, max_angle_rad=1.0, max_log_step=1.0
+    )
+    before, slope = bank.theta.detach().clone(), gradient(bank, 5)
+    Descent(limits, bank).step(bank, slope)
+    shared = shared_columns(bank)
+    for group in groups_of(bank, tie):
+        expected = torch.where(shared, slope[group].mean(0), slope[group])
+        moved = (before - bank.theta.detach())[group]
+        np.testing.assert_allclose(moved, 1e-3 * expected, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("tie", TIED)
+def test_tied_filters_stay_together_when_another_has_come_later(
+    tie: Tie, optimiser: Optimiser
+) -> None:
+    """Though its momentum is younger than theirs."""
+    bank = make_bank(2)
+    spec = LearningSpec(
+        optimiser=optimiser, tie=tie, rate=1e-4, max_angle_rad=1.0, max_log_step=1.0
+    )
+    descent = Descent(spec, bank)
+    for seed in range(3):
+        descent.step(bank, gradient(bank, seed))
+    descent.insert(bank.row(bank.add(0, bank.values()[0].tolist())))
+    shared = shared_columns(bank)
+    for seed in range(3, 6):
+        before = bank.theta.detach().clone()
+        descent.step(bank, gradient(bank, seed))
+        for group in groups_of(bank, tie):
+            steps = (bank.theta.detach() - before)[group][:, shared]
+            np.testing.assert_allclose(steps, steps[:1].expand_as(steps), rtol=1e-6, atol=1e-13)
+
+
+@pytest.mark.parametrize("tie", TIED)
+def test_filter_alone_in_its_group_moves_as_if_untied(tie: Tie) -> None:
+    bank, other = make_bank(1), make_bank(1)
+    for chosen in (bank, other):
+        for gone in [name.id for name in chosen.names[1:]]:
+            chosen.drop(gone)
+    descent, free = Descent(LearningSpec(tie=tie), bank), Descent(LearningSpec(), other)
+    for seed in range(3):
+        descent.step(bank, gradient(bank, seed))
+        free.step(other, gradient(other, seed))
+    assert torch.equal(bank.theta, other.theta)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_untied_filters_do_not_notice_the_gradients_of_others(optimiser: Optimiser) -> None:
+    bank, other = make_bank(2), make_bank(2)
+    spec = LearningSpec(optimiser=optimiser, tie="filter")
+    descent, still = Descent(spec, bank), Descent(spec, other)
+    for seed in range(3):
+        slope = gradient(bank, seed)
+        descent.step(bank, slope)
+        slope[1:] *= -2
+        still.step(other, slope)
+    assert torch.equal(bank.theta[0], other.theta[0])
+    assert not torch.equal(bank.theta[1:], other.theta[1:])

@@ -1,4 +1,4 @@
-"""Every compiled operation of cascade and bank against the formula that it stands for."""
+"""Every compiled operation against the formula that it stands for; those of Morlet elsewhere."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from scatonline.config import BankSpec
 from scatonline.fourier import crop, fold_filters
-from scatonline.kernels import bank, cascade, morlet
+from scatonline.kernels import bank, cascade, morlet, polar
 from scatonline.kernels.compile import Loop
 from scatonline.scattering import Scattering
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 SINGLE_AND_DOUBLE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOOPS = {
     f"{module.__name__}.{name}": loop
-    for module in (cascade, bank, morlet)
+    for module in (cascade, bank, morlet, polar)
     for name, loop in vars(module).items()
     if isinstance(loop, Loop)
 }
@@ -209,6 +209,78 @@ def test_half_a_spectrum_tells_the_whole(grid: tuple[int, int], dtype: DTypeLike
     close(out, np.fft.fft2(x.astype(np.float64)))
 
 
+# Grid, and factor of sub-sampling along each axis; lines have one row.
+COARSER = [
+    ((1, 24), (1, 1)),
+    ((1, 13), (1, 1)),
+    ((1, 24), (1, 4)),
+    ((1, 20), (1, 4)),
+    ((1, 6), (1, 6)),
+    ((8, 12), (1, 1)),
+    ((7, 9), (1, 1)),
+    ((16, 24), (4, 4)),
+    ((12, 20), (4, 4)),
+    ((12, 6), (2, 2)),
+    ((20, 28), (4, 4)),
+    ((4, 8), (4, 4)),
+]
+
+
+def even(phi: Array) -> Array:
+    """φ̂(ω) = φ̂(−ω), as every low-pass is."""
+    m, n = phi.shape
+    doubled: Array = phi + phi[-np.arange(m) % m][:, -np.arange(n) % n]
+    return doubled
+
+
+def half_of(spectra: Array) -> Array:
+    half: Array = spectra[..., : spectra.shape[-1] // 2 + 1].copy()
+    return half
+
+
+@SINGLE_AND_DOUBLE
+@pytest.mark.parametrize(("grid", "factors"), COARSER)
+def test_averaging_sums_what_aliases(
+    grid: tuple[int, int], factors: tuple[int, int], dtype: DTypeLike
+) -> None:
+    """Sub-sampling φ ∗ x is the inverse transform of the sum, told by half spectra."""
+    m, n = (size // factor for size, factor in zip(grid, factors, strict=True))
+    x, phi = noise(3, *grid, dtype=dtype), even(noise(*grid, dtype=dtype, seed=1))
+    spectra = np.fft.fft2(x.astype(np.float64))
+    whole = (phi * spectra).reshape(3, factors[0], m, factors[1], n).sum((1, 3))
+    half = half_of(spectra).astype(np.result_type(dtype, np.complex64))
+    out = np.full((3, m, n // 2 + 1), np.nan, half.dtype)
+    cascade.averaged(half, half_of(phi), (grid[1], n), out)
+    close(out, half_of(whole))
+    filtered = np.fft.ifft2(phi * spectra).real[:, :: factors[0], :: factors[1]]
+    averages = np.fft.irfft2(out.astype(np.complex128), s=(m, n)) / np.prod(factors)
+    scale = np.abs(spectra).max() * np.abs(phi).max()
+    tolerance = 64 * float(np.finfo(np.dtype(dtype)).eps) * scale
+    np.testing.assert_allclose(averages, filtered, rtol=0, atol=tolerance)
+
+
+@SINGLE_AND_DOUBLE
+@pytest.mark.parametrize(("grid", "factors"), COARSER)
+def test_way_back_through_averaging_repeats_the_coarser_grid_and_is_the_adjoint(
+    grid: tuple[int, int], factors: tuple[int, int], dtype: DTypeLike
+) -> None:
+    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩ over signals: the mean over each grid is in its inverse transform."""
+    m, n = (size // factor for size, factor in zip(grid, factors, strict=True))
+    x, y = noise(3, *grid), noise(3, m, n, seed=2)
+    phi = even(noise(*grid, dtype=dtype, seed=1))
+    spectra = np.fft.fft2(y)
+    small = half_of(spectra).astype(np.result_type(dtype, np.complex64))
+    out = np.full((3, grid[0], grid[1] // 2 + 1), np.nan, small.dtype)
+    cascade.averaged_to_input(small, half_of(phi), n, out)
+    close(out, half_of(phi * np.tile(spectra, (1, *factors))))
+    there = np.empty((3, m, n // 2 + 1), small.dtype)
+    cascade.averaged(half_of(np.fft.fft2(x)).astype(small.dtype), half_of(phi), (grid[1], n), there)
+    averaged = np.fft.irfft2(there.astype(np.complex128), s=(m, n))
+    back = np.fft.irfft2(out.astype(np.complex128), s=grid) * np.prod(factors)
+    tolerance = 1e3 * float(np.finfo(np.dtype(dtype)).eps) * float(np.linalg.norm(averaged))
+    assert (averaged * y).sum() == pytest.approx((x * back).sum(), abs=tolerance)
+
+
 @SINGLE_AND_DOUBLE
 def test_padding_reads_its_sources_and_its_way_back_is_the_adjoint(dtype: DTypeLike) -> None:
     """⟨P x, y⟩ = ⟨x, Pᵀ y⟩; what comes from nowhere is 0."""
@@ -290,3 +362,24 @@ def test_folding_crops_folds_and_casts(
     exact = (expected.numpy() * y).sum()
     assert (alone * gain * psi).sum() == pytest.approx(exact, rel=1e-11)
     np.testing.assert_allclose(added, 1 + alone, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("frequencies", [1, 40])
+def test_bands_are_dealt_out_to_frequencies_and_gathered_again(frequencies: int) -> None:
+    """Gradients are PyTorch's, of bands times exponentials; lengths that nothing has get none."""
+    rng = np.random.default_rng(3)
+    index, directions = rng.integers(0, 6, frequencies), noise(3, frequencies, seed=4)
+    along, linear = (torch.from_numpy(noise(3, n, seed=n)).requires_grad_() for n in (7, 3))
+    window = (linear @ torch.from_numpy(directions)).exp()
+    expected = along[:, torch.from_numpy(index)] * window
+    psi = np.full((3, frequencies), np.nan)
+    made = window.detach().numpy()
+    polar.dealt_out(along.detach().numpy(), index, made, psi)
+    close(psi, expected.detach().numpy())
+    weights = noise(3, frequencies, seed=5)
+    to_along, to_linear = np.full((3, 7), np.nan), np.full((3, 3), np.nan)
+    polar.gathered(weights, psi, index, made, directions, to_along, to_linear)
+    gradients = torch.autograd.grad(expected, (along, linear), torch.from_numpy(weights))
+    for found, gradient in zip((to_along, to_linear), gradients, strict=True):
+        close(found, gradient.numpy())
+    assert not to_along[:, 6].any()

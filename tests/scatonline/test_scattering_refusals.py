@@ -56,7 +56,7 @@ IMPOSSIBLE: list[tuple[Callable[[], object], str]] = [
     (lambda: Scattering1D(2, (16, 16)), r"\(16, 16\): expected \(N,\) or N"),
     (lambda: Scattering1D(2, 0), r"\(0,\): expected .* positive"),
     (lambda: Scattering2D(2, (18, 16), padding="none"), r"multiple of 2\^J = 4: got 18"),
-    (lambda: Scattering2D(2, (16, 16), family="haar"), "'haar' in 2-D is unknown.*morlet"),
+    (lambda: Scattering2D(2, (16, 16), family="haar"), "'haar'.* is unknown, expected .*morlet"),
 ]
 
 

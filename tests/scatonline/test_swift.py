@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scatonline.cascade import Filters, portable
+from scatonline.cascade.averages import Spectral
 from scatonline.cascade.swift import Swift
 from scatonline.config import Average, BankSpec, Padding
 from scatonline.fourier import pad
@@ -19,7 +20,12 @@ from scatonline.scattering import Scattering
 
 SPEC = BankSpec(J=3, L=2, Q=(2,), bound="clamp")
 LINE, PLANE = BankSpec(J=4, Q=(2,)), BankSpec(J=2, L=2)
-SMALL = [pytest.param(LINE, (90,), id="line"), pytest.param(PLANE, (19, 14), id="plane")]
+SPECTRAL = replace(PLANE, family="daubechies")
+SMALL = [
+    pytest.param(LINE, (90,), id="line"),
+    pytest.param(PLANE, (19, 14), id="plane"),
+    pytest.param(SPECTRAL, (19, 14), id="plane, averaged through spectra"),
+]
 # Relative to the largest entry; what is compared has gone through some hundred roundings.
 CLOSE = 1e-11
 
@@ -173,6 +179,75 @@ def test_two_forms_of_the_whole_transform_agree(spec: BankSpec, shape: tuple[int
             close(ours, theirs)
 
 
+# The low-pass of these is no product of lines: averages go through spectra.
+@pytest.mark.parametrize("family", ["daubechies", "lattice"])
+@pytest.mark.parametrize("oversampling", [0, 1])
+@pytest.mark.parametrize(
+    ("padding", "shape"),
+    [
+        ("reflect", (19, 30)),
+        ("periodic", (16, 21)),
+        ("zero", (9, 24)),
+        ("none", (16, 24)),
+        ("none", (8, 40)),
+    ],
+)
+def test_two_forms_agree_where_averages_go_through_spectra(
+    family: str, shape: tuple[int, ...], padding: Padding, oversampling: int
+) -> None:
+    spec = replace(SPEC, family=family, padding=padding, oversampling=oversampling)
+    transform = Scattering(spec, shape)
+    assert isinstance(transform.averages(torch.float64, torch.device("cpu")), Spectral)
+    compare_stages(transform)
+
+
+@pytest.mark.parametrize("family", ["daubechies", "coiflet", "lattice", "steerable"])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 3 * CLOSE)]
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"J": 3, "L": 2, "max_order": 2}, id="open"),
+        pytest.param({"J": 2, "L": 3, "max_order": 2, "bound": "clamp"}, id="clamp"),
+        pytest.param({"J": 2, "L": 2, "max_order": 0}, id="no filters"),
+        pytest.param({"J": 2, "L": 2, "bound": "none", "aliases": "mean"}, id="mean of aliases"),
+        pytest.param({"J": 2, "L": 2, "oversampling": 1, "average": "global"}, id="global"),
+    ],
+)
+def test_two_forms_of_other_families_agree_in_both_precisions(
+    family: str, options: dict[str, Any], dtype: torch.dtype, tolerance: float
+) -> None:
+    """A batch of signals; before and after θ has moved."""
+    transform = Scattering(BankSpec(family, **options), (19, 14))
+    x = noise(3, 19, 14).to(dtype)
+    for step in range(2):
+        with torch.no_grad():
+            for theta in thetas(transform):
+                theta.add_(step * 0.3 * noise(*theta.shape))
+        swift = values_and_gradients(transform, x)
+        with compiling():
+            plain = values_and_gradients(transform, x)
+        for ours, theirs in zip(swift, plain, strict=True):
+            close(ours, theirs, tolerance)
+
+
+def test_averages_of_every_level_and_their_ways_back_are_adjoint() -> None:
+    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩, and the swift averages are the portable ones."""
+    for shape, oversampling in (((19, 30), 0), ((16, 21), 1), ((24, 40), 0)):
+        transform = Scattering(replace(SPEC, family="coiflet", oversampling=oversampling), shape)
+        averages = transform.averages(torch.float64, torch.device("cpu"))
+        assert isinstance(averages, Spectral)
+        for level in range(transform.geometry.level(3) + 1):
+            x = noise(3, *transform.geometry.grid(level), seed=level)
+            plain = averages.portable(x, level)
+            swift = averages.swift(x, torch.fft.rfft2(x), level)
+            close(swift, plain, 1e-13)
+            y = noise(*plain.shape, seed=10 + level)
+            back = averages.to_maps(y, level)
+            assert float((plain * y).sum()) == pytest.approx(float((x * back).sum()), rel=1e-11)
+
+
 @pytest.mark.parametrize(("spec", "shape"), SMALL)
 @pytest.mark.parametrize("layer", [1, 2])
 def test_two_forms_agree_where_a_layer_has_lost_all_filters(
@@ -284,7 +359,9 @@ def test_graphs_alive_at_once_do_not_mix(spec: BankSpec, shape: tuple[int, ...])
 @pytest.mark.parametrize("form", ["swift", "portable"])
 @pytest.mark.parametrize("average", ["local", "global", "none"])
 @pytest.mark.parametrize("max_order", [0, 2])
-@pytest.mark.parametrize(("spec", "shape"), [(LINE, (96,)), (PLANE, (20, 12))])
+@pytest.mark.parametrize(
+    ("spec", "shape"), [(LINE, (96,)), (PLANE, (20, 12)), (SPECTRAL, (20, 12))]
+)
 def test_results_share_memory_with_nothing(
     spec: BankSpec, shape: tuple[int, ...], max_order: int, average: Average, form: str
 ) -> None:
