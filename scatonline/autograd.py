@@ -21,7 +21,7 @@ def constant(make: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @wraps(make)
     def apart(*arguments: _P.args, **named: _P.kwargs) -> _T:
-        with torch.inference_mode(mode=False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             return make(*arguments, **named)
 
     kept: Callable[_P, _T] = lru_cache(maxsize=64)(apart)  # type: ignore[assignment]

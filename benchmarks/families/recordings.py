@@ -70,7 +70,7 @@ TASKS = (
         "V4 day 1",
         "v4_we_days1to3.npz",
         "mean Pearson r",
-        rounds=1,
+        rounds=3,
         most=1200,
         held=0.2,
         bank=BankSpec(J=3, L=4, max_order=2),
@@ -94,8 +94,7 @@ TASKS = (
         "accuracy",
         rounds=8,
         most=360,
-        # Within a session the gestures are told apart from few trials.
-        held=0.8,
+        held=0.6,
         bank=BankSpec(J=4, Q=(1, 1), max_order=1),
         features=FeatureSpec(orders=(1,), grid=(1,), compression="log"),
         readout=ReadoutSpec(kind="softmax", ridge=1.0),

@@ -1,0 +1,1 @@
+"""How far learned and fixed transforms move: noise, translations, deformations, other samples."""
