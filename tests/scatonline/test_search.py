@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scatonline.config import FeatureSpec, ModelSpec, ReadoutKind, ReadoutSpec
+from scatonline.families import FAMILIES
 from scatonline.scattering import Scattering
 from scatonline.structure import RecentDrop, StructureDecision, StructureState, Window
 from tests.scatonline.planted import CARRIER, GRATINGS, check_of, gratings
 
 SHORT = 180
+PLANE = [name for name, dimensions in FAMILIES if dimensions == 2]
 KINDS: tuple[ReadoutKind, ...] = ("gaussian", "poisson", "softmax")
 
 
@@ -51,6 +53,43 @@ def test_what_carries_everything_stays_and_what_is_useless_goes(
         assert all(m.kind == "drop" for m in decision.moves)
         assert len(moves) <= 2
     assert dropped >= 0.75 * streams
+
+
+def of_family(name: str) -> tuple[ModelSpec, str]:
+    """The gratings' model with another family's bank, and its filter in the carrier's direction."""
+    spec = replace(GRATINGS, bank=replace(GRATINGS.bank, family=name))
+    bank = Scattering(spec.bank, spec.shape).bank(1)
+    scales = [n.scale for n in bank.names]
+    angles = [f["angle"] for f in bank.family.describe(bank.values().tolist(), scales)]
+    wanted = values_of(CARRIER)[0]
+    apart = [abs(math.sin(angle - wanted)) for angle in angles]
+    return spec, bank.names[min(range(len(apart)), key=lambda i: apart[i])].id
+
+
+@pytest.mark.parametrize("name", PLANE)
+def test_of_every_family_the_filter_that_carries_everything_is_found(name: str) -> None:
+    spec, carrier = of_family(name)
+    for seed in range(3):
+        x, y = gratings(SHORT, seed)
+        decision = check_of(x, y, seed, spec, epsilon=0.05, candidates=0).run()
+        assert carrier not in [m.filter_id for m in decision.moves]
+        assert max(decision.cars, key=lambda c: c.car).filter_id == carrier
+
+
+@pytest.mark.parametrize("name", PLANE)
+def test_of_every_family_a_missing_direction_is_made_up_for(name: str) -> None:
+    """By a filter that explains what was missing; in its very direction only if all are narrow."""
+    spec, carrier = of_family(name)
+    scattering = Scattering(spec.bank, spec.shape)
+    scattering.drop(1, carrier)
+    x, y = gratings(SHORT, 0)
+    check = check_of(x, y, 0, spec, scattering=scattering, max_drops=0, candidates=8)
+    before = check.run()
+    (move,) = before.moves
+    assert move.kind == "add"
+    scattering.add(move.layer, move.scale, move.values, move.filter_id)
+    after = check_of(x, y, 0, spec, scattering=scattering, max_drops=0, candidates=0).run()
+    assert after.baseline_score > before.baseline_score + 0.5 * move.numbers["gain"]
 
 
 def test_of_two_that_carry_the_same_one_stays() -> None:

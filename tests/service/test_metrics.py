@@ -9,9 +9,19 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from scatonline.drift import FilterReport
+from scatonline.families import FAMILIES
 from service.client import Client
 from service.telemetry import Instruments, ModelReport, ReportCollector
-from tests.service.running import LocalService, counts, eventually, series, waveform
+from tests.service.running import (
+    ENCODER,
+    LocalService,
+    counts,
+    eventually,
+    local_service,
+    series,
+    settings_values,
+    waveform,
+)
 
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<type>\w+) \| (?P<labels>[^|]*) \| (?P<unit>[^|]*) \|")
 UNITS = ("seconds", "radians", "octaves", "ratio")
@@ -142,3 +152,26 @@ def test_a_running_service_shows_what_it_did(service: LocalService, client: Clie
     for name, value in status.scores.values.items():
         shown = page[series("scatonline_score", model="encoder", metric=name)]
         assert shown == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.parametrize("family", sorted({name for name, _ in FAMILIES}))
+def test_filters_of_every_family_show_how_far_they_drifted(tmp_path: Path, family: str) -> None:
+    model = {
+        **ENCODER,
+        "bank": {"family": family, "J": 3, "Q": [1, 1], "max_order": 1},
+        "learning": {"warmup": 8, "every": 2, "rate": 0.05},
+    }
+    with local_service(settings_values(tmp_path, model)) as (service, client):
+        client.open_session("encoder", "day-1", ["u1", "u2"])
+        for index in range(30):
+            client.update("encoder", "day-1", f"s{index}", waveform(index), counts(index))
+
+        def drifted() -> bool:
+            rows = service.scrape()
+            own = {"model": "encoder", "layer": "1", "scale": "0", "filter": "1/j0/0"}
+            distance = rows.get(series("scatonline_filter_spectral_distance_ratio", **own), 0.0)
+            octaves = rows.get(series("scatonline_filter_log2_frequency_drift_octaves", **own), 0.0)
+            bound = rows[series("scatonline_littlewood_paley_max", model="encoder", layer="1")]
+            return distance > 1e-9 and abs(octaves) > 1e-6 and bound <= 1 + 1e-10
+
+        eventually(drifted)
