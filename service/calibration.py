@@ -11,7 +11,7 @@ from scatonline.choice import choose_family
 from scatonline.config import AUTO, ModelSpec
 from scatonline.reader import prepare
 from service.errors import SettingsError
-from service.recordings import Recording, load
+from service.recordings import Recording, first_labelled, load
 from service.storage.checkpoints import Checkpoint
 
 # Enough for a margin of a hundredth to be told from chance, few enough for some seconds.
@@ -73,23 +73,7 @@ def calibration_set(
             f"calibration.{spec.name}: recording {recording.name!r} has samples of shape {have}, "
             f"expected {need}"
         )
-    first = recording.sessions[0].id
-    inputs: dict[str, NDArray[np.generic]] = {}
-    targets: dict[str, NDArray[np.float32]] = {}
-    for sample in recording:
-        if sample.session != first or len(targets) >= _MOST_SAMPLES:
-            break
-        inputs[sample.sample_id] = sample.input
-        if sample.target is not None:
-            targets[sample.sample_id] = sample.target
-        targets |= {late.sample_id: late.target for late in sample.labels}
-    labelled = [name for name in inputs if name in targets]
-    width = len(recording.sessions[0].outputs)
-    stacked = [targets[name] for name in labelled]
-    return (
-        [inputs[name] for name in labelled],
-        np.stack(stacked) if stacked else np.zeros((0, width), np.float32),
-    )
+    return first_labelled(recording, _MOST_SAMPLES)
 
 
 def _with_family(spec: ModelSpec, family: str) -> ModelSpec:

@@ -29,7 +29,7 @@ from scatonline.features import Standardiser
 from scatonline.model import Model
 from scatonline.reader import prepare
 from scatonline.sample import Sample
-from service.recordings import Recording, load
+from service.recordings import first_labelled, load
 
 # Learned and held-out samples come in blocks of this many neighbours.
 _BLOCK = 12
@@ -154,7 +154,7 @@ class Outcome:
 def read(task: Task, folder: Path) -> Samples:
     """The first labelled samples of a recording's first session."""
     recording = load(folder / task.file)
-    inputs, targets = _labelled(recording, task.most)
+    inputs, targets = first_labelled(recording, task.most)
     factor = recording.input_scale
     return Samples(
         inputs,
@@ -263,22 +263,6 @@ def _columns(model: Model, samples: Samples, rows: Sequence[int]) -> Tensor:
             x = torch.stack([prepare(model.spec, samples.inputs[row], "cpu") for row in some])
             parts.append(learner.layout.columns(x, learner.filters, learner.averages))
     return torch.cat(parts)
-
-
-def _labelled(
-    recording: Recording, most: int
-) -> tuple[list[NDArray[np.generic]], NDArray[np.float32]]:
-    inputs: dict[str, NDArray[np.generic]] = {}
-    targets: dict[str, NDArray[np.float32]] = {}
-    for sample in recording:
-        if sample.session != recording.sessions[0].id or len(targets) >= most:
-            break
-        inputs[sample.sample_id] = sample.input
-        if sample.target is not None:
-            targets[sample.sample_id] = sample.target
-        targets |= {late.sample_id: late.target for late in sample.labels}
-    known = [name for name in inputs if name in targets]
-    return [inputs[name] for name in known], np.stack([targets[name] for name in known])
 
 
 def _pearson(prediction: NDArray[np.float64], target: NDArray[np.float32]) -> float:

@@ -39,6 +39,23 @@ def log_frequency_gaps(
     return _reasons(middle, gap, widest, sides, "octave")
 
 
+def turned(
+    values: Sequence[Sequence[float]], car: Sequence[float]
+) -> list[tuple[tuple[float, ...], str]]:
+    """Filters at :func:`angle_gaps`, the angle being a filter's first value.
+
+    Everything else is taken from the filter nearest in angle.
+    """
+
+    def nearest(angle: float) -> Sequence[float]:
+        return min(values, key=lambda v: abs(math.remainder(v[0] - angle, math.pi)))
+
+    return [
+        ((angle, *nearest(angle)[1:]), reason)
+        for angle, reason in angle_gaps([v[0] for v in values], car)
+    ]
+
+
 def _reasons(
     middle: Sequence[float], gap: Sequence[float], widest: int, sides: Sequence[int], unit: str
 ) -> list[tuple[float, str]]:

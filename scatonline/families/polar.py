@@ -24,7 +24,7 @@ from scatonline.autograd import Gradients, first_derivative_only
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families.base import DOUBLE, ParameterSpec
-from scatonline.families.gaps import angle_gaps, log_frequency_gaps
+from scatonline.families.gaps import log_frequency_gaps, turned
 from scatonline.kernels import polar as kernels
 
 _OCTAVE = 2.0
@@ -143,18 +143,8 @@ class Polar:
     def candidates(
         self, values: Sequence[Sequence[float]], car: Sequence[float]
     ) -> list[tuple[tuple[float, ...], str]]:
-        """Midpoint of the largest gap in angle, then beside the filter of highest CAR.
-
-        Everything but the angle is taken from the nearest filter.
-        """
-
-        def nearest(angle: float) -> Sequence[float]:
-            return min(values, key=lambda v: abs(math.remainder(v[0] - angle, math.pi)))
-
-        return [
-            ((angle, *nearest(angle)[1:]), reason)
-            for angle, reason in angle_gaps([v[0] for v in values], car)
-        ]
+        """Midpoint of the largest gap in angle, then beside the filter of highest CAR."""
+        return turned(values, car)
 
     def _placed(self, device: torch.device) -> "_Placed":
         if device not in self._by_device:

@@ -23,7 +23,7 @@ from scatonline.autograd import constant
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families.base import DOUBLE, ParameterSpec
-from scatonline.families.gaps import angle_gaps
+from scatonline.families.gaps import turned
 from scatonline.families.polar import Plane, require_inside
 
 # Radial functions of a filter, and where its octave's middle one stands.
@@ -164,18 +164,8 @@ class Steerable:
     def candidates(
         self, values: Sequence[Sequence[float]], car: Sequence[float]
     ) -> list[tuple[tuple[float, ...], str]]:
-        """Midpoint of the largest gap in angle, then beside the filter of highest CAR.
-
-        Coefficients are taken from the nearest filter.
-        """
-
-        def nearest(angle: float) -> Sequence[float]:
-            return min(values, key=lambda v: abs(math.remainder(v[0] - angle, math.pi)))
-
-        return [
-            ((angle, *nearest(angle)[1:]), reason)
-            for angle, reason in angle_gaps([v[0] for v in values], car)
-        ]
+        """Midpoint of the largest gap in angle, then beside the filter of highest CAR."""
+        return turned(values, car)
 
     def _waves(self) -> list[tuple[str, int]]:
         """Angular functions, in the order of the coefficients."""

@@ -10,6 +10,7 @@ from service.recordings.recording import (
     RecordedSession,
     Recording,
     RecordingError,
+    first_labelled,
 )
 from service.recordings.trace import TraceCut
 
@@ -20,6 +21,7 @@ __all__ = [
     "Recording",
     "RecordingError",
     "TraceCut",
+    "first_labelled",
     "load",
 ]
 

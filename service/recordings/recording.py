@@ -99,3 +99,28 @@ class Recording:
 
     def __iter__(self) -> Iterator[RecordedSample]:
         return self.stream()
+
+
+def first_labelled(recording: Recording, most: int) -> tuple[list[NDArray[Any]], Target]:
+    """The first labelled samples of a recording's first session, in their order.
+
+    Args:
+        recording: Labels that come late are waited for.
+        most: How many at the most.
+
+    Returns:
+        Their inputs, and `(samples, outputs)` targets.
+    """
+    first = recording.sessions[0]
+    inputs: dict[str, NDArray[Any]] = {}
+    targets: dict[str, Target] = {}
+    for sample in recording:
+        if sample.session != first.id or len(targets) >= most:
+            break
+        inputs[sample.sample_id] = sample.input
+        if sample.target is not None:
+            targets[sample.sample_id] = sample.target
+        targets |= {late.sample_id: late.target for late in sample.labels}
+    labelled = [name for name in inputs if name in targets][:most]
+    stacked = np.array([targets[name] for name in labelled], np.float32)
+    return [inputs[name] for name in labelled], stacked.reshape(len(labelled), len(first.outputs))
