@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from scatonline.config import BankSpec, FeatureSpec, ModelSpec
+from scatonline.families import FAMILIES
+from scatonline.model import Model
 from scatonline.plots import ScoreCurve, filters_sheet, score_over_time
 from scatonline.plots.banks import rebuilt_banks, spectra_by_id
 from scatonline.scattering import Scattering
@@ -31,6 +33,10 @@ class Report:
 
 
 PLANE = ModelSpec("plane", 1, (32, 32), bank=BankSpec(J=2, L=4))
+BANKS = [
+    *(BankSpec(family=name, J=2, L=3, Q=(1,)) for name in dict.fromkeys(n for n, _ in FAMILIES)),
+    BankSpec(family="daubechies", J=2, L=3, Q=(1,), coupling="free"),
+]
 LINE = ModelSpec("line", 1, (128,), bank=BankSpec(J=4, Q=(2, 1)))
 
 
@@ -72,6 +78,34 @@ def test_filters_drawn_are_those_of_the_model(spec: ModelSpec) -> None:
         assert shown.keys() == own.keys()
         for name, psi in own.items():
             np.testing.assert_allclose(shown[name], psi, atol=1e-9)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: f"{bank.family}-{bank.coupling}")
+def test_filters_of_every_family_are_drawn_from_their_reports(
+    bank: BankSpec, dimensions: int
+) -> None:
+    """As a model reports them: without parameters that a filter does not depend on.
+
+    Directions are reported modulo π, half a turn of which mirrors a spectrum: to real signals the
+    same filter.
+    """
+    shape = (16, 16) if dimensions == 2 else (64,)
+    features = FeatureSpec(orders=(0, 1))
+    spec = ModelSpec("model", 1, shape, bank=replace(bank, max_order=1), features=features)
+    model = Model(spec)
+    before = model.filters()
+    (own,) = model.learner.banks()
+    own.theta.data += 0.1
+    after = model.filters()
+    (rebuilt,) = rebuilt_banks(spec, after)
+    with torch.no_grad():
+        expected, shown = spectra_by_id(own), spectra_by_id(rebuilt)
+    axes = tuple(range(dimensions))
+    for name, psi in expected.items():
+        mirrored = np.roll(np.flip(psi, axes), (1,) * dimensions, axes)
+        assert min(abs(shown[name] - p).max() for p in (psi, mirrored)) < 1e-9
+    rendered(filters_sheet(spec, before, after))
 
 
 def test_plane_sheet_tells_kept_dropped_and_new() -> None:
