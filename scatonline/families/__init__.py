@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 from scatonline.config import AUTO, BankSpec
 from scatonline.errors import ConfigError
+from scatonline.families.band import Band
 from scatonline.families.base import Coordinates, Family, Kinds, ParameterSpec
 from scatonline.families.coiflet import Coiflet
 from scatonline.families.daubechies import Daubechies
 from scatonline.families.lattice import Lattice
+from scatonline.families.line import Line
 from scatonline.families.morlet import Morlet1D, Morlet2D
 from scatonline.families.orthonormal import OrthonormalBand, Quadrature
-from scatonline.families.polar import Band, Line, Polar
+from scatonline.families.polar import Polar
 from scatonline.families.steerable import Steerable, SteerableBand
 
 

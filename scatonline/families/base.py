@@ -7,6 +7,8 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from scatonline.errors import ConfigError
+
 # Spacing of double-precision numbers about 1.
 DOUBLE = torch.finfo(torch.float64).eps
 
@@ -159,3 +161,21 @@ class Coordinates:
         even = torch.where(self.kinds.ratio, p.clamp_min(1e-300).log(), p)
         # An angle has no bounds; any finite ones keep what is not used from being NaN.
         return torch.where(self.kinds.angle, torch.nan_to_num(even, posinf=1.0, neginf=0.0), even)
+
+
+def require_inside(
+    parameters: Sequence[ParameterSpec],
+    values: Sequence[float],
+    limits: Sequence[tuple[float, float]],
+) -> None:
+    """Refuses values outside the domain of a family.
+
+    Raises:
+        ConfigError: names the parameter, its value and the bound.
+    """
+    for parameter, value, (lower, upper) in zip(parameters, values, limits, strict=True):
+        if not parameter.free and not lower < value < upper:
+            raise ConfigError(
+                f"filter has {parameter.name} = {value:g}, expected a value between its bounds "
+                f"{lower:g} and {upper:g}{'' if parameter.unit == '1' else ' ' + parameter.unit}"
+            )

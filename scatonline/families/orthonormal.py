@@ -179,7 +179,7 @@ class OrthonormalBand:
         return self.filters.bounds()
 
     def along(self, values: Tensor, scales: Sequence[int], omega: Tensor) -> Tensor:
-        """Ψ_j, see :class:`scatonline.families.polar.Band`."""
+        """Ψ_j, see :class:`scatonline.families.band.Band`."""
         return band(self.filters, values, scales, omega)
 
     def low_pass(self, omega: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ has them). Any coefficients give a filter without mean, of limited band and real
 norm is held at that of the filters to start from, and the frame bound does the rest.
 
 θ is the frame that the coefficients are told in: turning a filter is adding to θ. Over time there
-are no directions, and the sum over b is a :class:`scatonline.families.polar.Band`.
+are no directions, and the sum over b is a :class:`scatonline.families.band.Band`.
 """
 
 import math
@@ -22,9 +22,9 @@ from torch import Tensor
 from scatonline.autograd import constant
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
-from scatonline.families.base import DOUBLE, ParameterSpec
+from scatonline.families.base import DOUBLE, ParameterSpec, require_inside
 from scatonline.families.gaps import turned
-from scatonline.families.polar import Plane, require_inside
+from scatonline.families.plane import SIDES, Plane
 
 # Radial functions of a filter, and where its octave's middle one stands.
 _RADIAL = 3
@@ -62,7 +62,7 @@ class SteerableBand:
         return ((-_LIMIT, _LIMIT),) * _RADIAL
 
     def along(self, values: Tensor, scales: Sequence[int], omega: Tensor) -> Tensor:
-        """Σ_b c_b β_b, see :class:`scatonline.families.polar.Band`."""
+        """Σ_b c_b β_b, see :class:`scatonline.families.band.Band`."""
         centres = _centres(tuple(scales), omega.device)
         share = values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
         along: Tensor = (share[..., None] * radial(omega[:, None], centres[..., None])).sum(1)
@@ -243,7 +243,7 @@ class _Ring:
         waves = family._waves_at(*torch.from_numpy(plane.directions[:2]))
         border = torch.from_numpy(plane.border)
         both = family._waves_at(*torch.from_numpy(plane.border_directions[:2]))
-        waves[:, border] = both.view(len(waves), 4, -1).mean(1)
+        waves[:, border] = both.view(len(waves), SIDES, -1).mean(1)
         self.places = torch.nonzero(reached)[:, 0].to(device)
         self.radial = along[:, reached].to(device)
         self.waves = waves[:, reached].contiguous().to(device)

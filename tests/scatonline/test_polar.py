@@ -11,7 +11,8 @@ from torch import Tensor
 from scatonline.config import BankSpec
 from scatonline.errors import ConfigError
 from scatonline.families import make_family
-from scatonline.families.polar import Line, Polar, one_sided
+from scatonline.families.line import Line, one_sided
+from scatonline.families.polar import Polar
 
 BANDS = pytest.mark.parametrize("name", ["daubechies", "coiflet", "lattice"])
 LINES = pytest.mark.parametrize("name", ["daubechies", "coiflet", "lattice", "steerable"])
