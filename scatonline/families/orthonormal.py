@@ -16,15 +16,17 @@ with a sign where the filter has zeros between, which keeps wavelets short in sp
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.polynomial import chebyshev, polynomial
+from numpy.typing import NDArray
 from torch import Tensor
 
-from scatonline.autograd import constant
+from scatonline.autograd import Gradients, constant, first_derivative_only
 from scatonline.families.base import ParameterSpec
+from scatonline.kernels import orthonormal as kernels
 
 
 @dataclass(frozen=True)
@@ -131,15 +133,53 @@ def band(filters: Quadrature, values: Tensor, scales: Sequence[int], omega: Tens
     Returns:
         ``(filters, frequencies)``.
     """
+    amplitude = filters.amplitude(values, scales, max(scales) + 1)
+    if omega.device.type == "cpu" and not torch.compiler.is_compiling():
+        shape = amplitude.zeros, amplitude.floor
+        made: Tensor = _Band.apply(  # type: ignore[no-untyped-call]
+            omega, amplitude.pairs, amplitude.rest, np.array(scales), shape
+        )
+        return made
     octave, high, unused = _levels(tuple(scales), omega.device)
     half = omega[:, None, :] * octave
     sine, cosine = torch.sin(half), torch.cos(half)
     x = 1 - 2 * sine * sine
     # The high-pass is the low-pass half a turn on.
-    factors = filters.amplitude(values, scales, max(scales) + 1).at(
-        torch.where(high, -x, x), torch.where(high, sine, cosine)
-    )
+    factors = amplitude.at(torch.where(high, -x, x), torch.where(high, sine, cosine))
     return torch.where(unused, 1.0, factors).prod(1)
+
+
+class _Band(torch.autograd.Function):
+    """:func:`band` on a processor, in one pass a level."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        omega: Tensor,
+        pairs: Tensor,
+        rest: Tensor,
+        own: NDArray[np.int64],
+        shape: tuple[int, float],
+    ) -> Tensor:
+        half = 0.5 * omega.detach()
+        ctx.half = half.sin().numpy(), half.cos().numpy()
+        ctx.parts = tuple(part.detach().contiguous().numpy() for part in (pairs, rest))
+        ctx.own, ctx.shape = own, shape
+        ctx.factors = np.empty((len(own), int(own.max()) + 1, omega.shape[1]))
+        ctx.save_for_backward(omega, pairs, rest)
+        made = torch.empty_like(half)
+        kernels.bands(ctx.half, ctx.parts, own, shape, ctx.factors, made.numpy())
+        return made
+
+    @staticmethod
+    @first_derivative_only
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        found = [torch.zeros(saved.shape, dtype=torch.float64) for saved in ctx.saved_tensors]
+        weights = gradients[0].detach().contiguous().numpy()
+        to_omega, to_pairs, to_rest = (each.numpy() for each in found)
+        out = to_omega, to_pairs, to_rest
+        kernels.to_parameters(ctx.half, ctx.parts, ctx.own, ctx.shape, ctx.factors, weights, out)
+        return (*found, None, None)
 
 
 @constant

@@ -1,6 +1,7 @@
 """Cascades of two-channel filters split energy, whatever the filters are."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -97,6 +98,25 @@ def test_bands_are_products_of_filters(options: dict[str, object], J: int) -> No
         expected = through * squared_amplitude(h, 2**scale * OMEGA + math.pi)
         np.testing.assert_allclose(psi[scale] ** 2, expected, rtol=0, atol=tolerance(options))
         through = through * squared_amplitude(h, 2**scale * OMEGA)
+
+
+@EVERY
+@SCALES
+def test_processor_and_portable_bands_agree(options: dict[str, object], J: int) -> None:
+    """In value, and in the gradient of every parameter and frequency."""
+    filters, row, _ = made(options, J, 3)
+    found = []
+    for compiling in (True, False):
+        values = row.clone().requires_grad_()
+        omega = torch.from_numpy(OMEGA).expand(J, -1).clone().requires_grad_()
+        weight = torch.from_numpy(np.random.default_rng(4).standard_normal((J, len(OMEGA))))
+        with mock.patch("torch.compiler.is_compiling", return_value=compiling):
+            bands = band(filters, values, list(range(J)), omega)
+        found.append([bands.detach(), *torch.autograd.grad(bands, (values, omega), weight)])
+    for portable, swift in zip(*found, strict=True):
+        np.testing.assert_allclose(
+            swift, portable, rtol=1e-8, atol=1e-8 * float(portable.abs().max())
+        )
 
 
 @EVERY
