@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from scatonline.config import BankSpec
 from scatonline.fourier import crop, fold_filters
-from scatonline.kernels import bank, cascade, morlet, polar
+from scatonline.kernels import bank, cascade, morlet, orthonormal, polar
 from scatonline.kernels.compile import Loop
 from scatonline.scattering import Scattering
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 SINGLE_AND_DOUBLE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOOPS = {
     f"{module.__name__}.{name}": loop
-    for module in (cascade, bank, morlet, polar)
+    for module in (cascade, bank, morlet, orthonormal, polar)
     for name, loop in vars(module).items()
     if isinstance(loop, Loop)
 }
