@@ -3,7 +3,9 @@
 Loops are written in the part of Python that Numba compiles for the processor at hand, once a
 machine: the result is kept on disk. PyTorch has no single operation for any of them, and the passes
 over memory that it would take instead cost more than the Fourier transforms between them. Sums run
-in a fixed order, so the same input gives the same bits with any number of threads.
+in an order that does not depend on how many threads share a loop. A loop on one thread is compiled
+on its own, and on some processors vectorised in another way: its last bits may then differ from
+those of the shared form.
 """
 
 import importlib
