@@ -6,6 +6,7 @@ restarts. The family that explains most is taken, unless the one that a bank has
 within one standard error of it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from scatonline.errors import ConfigError
 from scatonline.families import FAMILIES
 from scatonline.features import Layout, Standardiser
 from scatonline.scattering import Scattering
-from scatonline.structure import Difference, Evidence
+from scatonline.structure import Difference, Evidence, fit
 
 # Inputs transformed together.
 _CHUNK = 32
@@ -75,8 +76,9 @@ def choose_family(
     """
     _require_calibration(spec, inputs, targets)
     names = list(families) or [name for name, d in FAMILIES if d == len(spec.shape)]
-    evidence = Evidence.of(targets, spec.readout.kind == "softmax")
-    if not len(evidence.split.held):
+    restarts = spec.structure.restarts
+    evidence = Evidence.of(targets.cpu(), spec.readout.kind, restarts, spec.seed)
+    if evidence.silent:
         raise ConfigError("calibration targets never vary, expected some that do")
     errors = {name: _held_out(_with_family(spec, name), inputs, evidence) for name in names}
     known = _DEFAULT if _DEFAULT in errors else names[0]
@@ -84,7 +86,7 @@ def choose_family(
     for name, own in errors.items():
         against = Difference.of(own - errors[known])
         se = 0.0 if name == known else against.se
-        candidates.append(Candidate(name, 1 + float(own.mean()), against.mean, se))
+        candidates.append(Candidate(name, 1 + float(own.nanmean()), against.mean, se))
     candidates.sort(key=lambda candidate: -candidate.explained)
     best = candidates[0]
     chosen = best if best.family == known or best.gain > best.se else _named(candidates, known)
@@ -108,7 +110,7 @@ def _with_family(spec: ModelSpec, family: str) -> ModelSpec:
 
 
 def _held_out(spec: ModelSpec, inputs: Tensor, evidence: Evidence) -> Tensor:
-    """Held-out scores, ``(restarts, samples)``."""
+    """Held-out scores, ``(restarts, samples)``, NaN where a restart drew the sample."""
     scattering = Scattering(spec.bank, spec.shape).to(inputs.device)
     layout = Layout(spec, scattering.cascade)
     with torch.no_grad():
@@ -116,12 +118,14 @@ def _held_out(spec: ModelSpec, inputs: Tensor, evidence: Evidence) -> Tensor:
         averages = scattering.averages(torch.float32, inputs.device)
         pieces = [layout.columns(x, filters, averages) for x in torch.split(inputs, _CHUNK)]
     columns = torch.cat(pieces)
-    training = torch.cat(evidence.split.train)
-    z = Standardiser.fit(columns[training], layout.weight.to(inputs.device))(columns)
-    limits = spec.structure
-    refits = evidence.refits(z, spec.readout.ridge, limits.restarts, spec.seed)
+    z = Standardiser.fit(columns, layout.weight.to(inputs.device))(columns).cpu()
+    refits = fit(z, evidence.filled, evidence.bags, spec.readout.ridge)
     score = evidence.scores()[0]
-    return torch.stack([score(refit.predict(z[evidence.split.held])) for refit in refits])
+    scores = torch.full((len(refits), len(z)), math.nan, dtype=z.dtype)
+    for restart, refit in enumerate(refits):
+        held = evidence.bags.held(restart)
+        scores[restart, held] = score(refit.predictions(), held).nanmean(1)
+    return scores
 
 
 def _named(candidates: Sequence[Candidate], name: str) -> Candidate:

@@ -61,6 +61,9 @@ class BankSpec:
             coiflet, angles of a lattice, harmonics of steerable filters; 0: the family's own.
         exponentials: Pairs of exponentials that a Daubechies filter learns.
         coupling: Whether they are one at all levels, see :mod:`scatonline.families.daubechies`.
+        levels: Scales 0, 1, … that have filters at the start; 0: all. φ stays that of J, so that
+            the structure search may open the others.
+        layers: Layers that have filters at the start; 0: all, up to ``max_order``.
     """
 
     family: str = "morlet"
@@ -76,6 +79,8 @@ class BankSpec:
     order: int = 0
     exponentials: int = 1
     coupling: Coupling = "coupled"
+    levels: int = 0
+    layers: int = 0
 
     def __post_init__(self) -> None:
         _require(self.J >= 1, "bank.J", self.J, "at least 1")
@@ -90,6 +95,13 @@ class BankSpec:
         _require(self.exponentials >= 1, "bank.exponentials", self.exponentials, "at least 1")
         _one_of("bank.bound", self.bound, ("none", "clamp", "open", "tight"))
         _require(self.oversampling >= 0, "bank.oversampling", self.oversampling, "at least 0")
+        _require(0 <= self.levels <= self.J, "bank.levels", self.levels, "from 0 to J")
+        _require(
+            0 <= self.layers <= self.max_order,
+            "bank.layers",
+            self.layers,
+            "from 0 to max_order",
+        )
 
 
 @dataclass(frozen=True)
@@ -211,15 +223,19 @@ class StructureSpec:
         window: Recent labelled samples that a check looks at.
         check_every: Learned samples between scheduled checks.
         restarts: Block-bootstrap refits before a removal.
-        epsilon: Largest share of the held-out explained variance that a removal may cost.
+        epsilon: Largest share of the held-out explained variance that the removals of one check
+            may cost altogether.
         alpha: Error probability spent over all checks together.
         agreement: Share of restarts that must find the filter harmless.
         min_effective: Effective held-out samples below which nothing is removed.
         cooldown: Windows that must pass between two moves.
         max_filters: Most filters at one scale of one layer.
-        min_filters: Fewest filters at one scale of one layer.
+        min_filters: Fewest filters at one scale of one layer. 0 lets the coarsest scale of a layer
+            close, and with its last one the layer, so that levels and order are structure, too; all
+            other scales keep one.
         max_drops: Most filters removed by one check, CARs recomputed after each.
-        candidates: New filters tried at each check; 0 never adds.
+        candidates: New filters, or groups of them that open a scale or a layer, tried at each check
+            after all were screened; 0 never adds.
     """
 
     enabled: bool = True
@@ -232,7 +248,7 @@ class StructureSpec:
     min_effective: float = 100.0
     cooldown: float = 0.25
     max_filters: int = 16
-    min_filters: int = 1
+    min_filters: int = 0
     max_drops: int = 2
     candidates: int = 1
 
@@ -246,11 +262,12 @@ class StructureSpec:
         _require(self.min_effective >= 1, "structure.min_effective", self.min_effective, "≥ 1")
         _require(self.cooldown >= 0, "structure.cooldown", self.cooldown, "at least 0 windows")
         _require(
-            1 <= self.min_filters <= self.max_filters,
+            0 <= self.min_filters <= self.max_filters,
             "structure.min_filters",
             self.min_filters,
-            "between 1 and max_filters",
+            "between 0 and max_filters",
         )
+        _require(self.max_filters >= 1, "structure.max_filters", self.max_filters, "at least 1")
         _require(self.max_drops >= 0, "structure.max_drops", self.max_drops, "at least 0")
         _require(self.candidates >= 0, "structure.candidates", self.candidates, "at least 0")
 

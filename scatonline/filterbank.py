@@ -71,6 +71,9 @@ class FilterBank(nn.Module):
     def __init__(self, spec: BankSpec, family: Family, layer: int) -> None:
         """Starts with the family's default filters for ``layer`` (counted from 1).
 
+        Those of scales and layers that are not open yet are left out; a deeper layer may thus start
+        without any.
+
         Raises:
             ConfigError: the layer has no filters left.
         """
@@ -93,6 +96,8 @@ class FilterBank(nn.Module):
         if not self.names:
             raise ConfigError(f"layer {layer} has no filters: J or Q leaves no scale for it")
         self.register_buffer("ceiling", self._first_ceiling())
+        # Only now: filters that open a level later find the ceiling that leaves room for them.
+        self._close(spec.levels, spec.layers)
 
     def __len__(self) -> int:
         """Number of filters."""
@@ -271,6 +276,20 @@ class FilterBank(nn.Module):
         self.register_buffer("lower", lower)
         self.register_buffer("upper", upper)
         self.register_buffer("initial", initial)
+
+    def _close(self, levels: int, layers: int) -> None:
+        """Takes the filters away that are not open at the start; their ids were never given."""
+        shut = bool(layers) and self.layer > layers
+        left = [
+            row
+            for row, name in enumerate(self.names)
+            if not shut and (not levels or name.scale < levels)
+        ]
+        if self.layer == 1 and not left:
+            raise ConfigError(f"bank.levels = {levels} leaves the first layer without filters")
+        self.names = [self.names[row] for row in left]
+        self.made = {name.scale: self.made[name.scale] for name in self.names}
+        self._set(*(table[left] for table in self.tables()))
 
     def _kinds(self) -> Kinds:
         return Kinds(self.angle, self.ratio)

@@ -259,10 +259,6 @@ class Model:
         drops = [m for m in moves if m.kind == "drop"]
         gone = tuple((self._recent_drop(m), past.learned) for m in drops)
         horizon = past.learned - _NO_RETURN_WINDOWS * self.spec.structure.window
-        # After a removal CARs are computed again, at the level of the next look.
-        spent = min(
-            sum(m.kind == "drop" for m in decision.moves) + 1, self.spec.structure.max_drops
-        )
         if moves:
             index = self.learner.restructure(moves)
             for session in self._sessions.values():
@@ -270,7 +266,7 @@ class Model:
         self.event += 1
         self.structure = replace(
             past,
-            look=decision.look + max(1, spent),
+            look=decision.look + 1,
             version=past.version + len(moves),
             checked_at=past.learned,
             moved_at=past.learned if moves else past.moved_at,

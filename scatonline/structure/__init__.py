@@ -3,6 +3,7 @@
 from scatonline.structure.car import Difference
 from scatonline.structure.decision import GroupCar, Move, RecentDrop, StructureDecision
 from scatonline.structure.memory import StructureState
+from scatonline.structure.ridge import fit
 from scatonline.structure.search import StructureCheck
 from scatonline.structure.window import Evidence, Window
 
@@ -16,4 +17,5 @@ __all__ = [
     "StructureDecision",
     "StructureState",
     "Window",
+    "fit",
 ]

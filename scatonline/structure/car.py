@@ -2,8 +2,9 @@
 
 Liu & Mukhopadhyay's classification-accuracy-reduction index prunes the filter whose removal costs
 least. Here the loss is measured after an exact closed-form *refit* without the filter's columns, on
-held-out samples, with a confidence bound that knows about autocorrelation, about the randomness of
-the training set (restarts on block bootstraps) and about how often one has looked.
+samples that the refit never saw, with a confidence bound that knows about autocorrelation, about
+the randomness of the training set (restarts on block bootstraps) and about how often one has
+looked.
 """
 
 import math
@@ -16,92 +17,43 @@ from torch import Tensor
 
 from scatonline.config import StructureSpec
 
-Score = Callable[[Tensor], Tensor]
+# Predictions of some rows of a window → score of each row and output, NaN where there is none.
+Score = Callable[[Tensor, Tensor], Tensor]
 
-
-class Refit:
-    """Ridge regression that knows its own refit without any group of columns.
-
-    With P = (XᵀX + λI)⁻¹ on centred data and W = PXᵀY, the predictions of the fit without columns g
-    are ``Ŷ − (XP)_g P_gg⁻¹ W_g``, exactly.
-    """
-
-    def __init__(self, precision: Tensor, weights: Tensor, mean_x: Tensor, mean_y: Tensor) -> None:
-        """Holds P ``(columns, columns)``, W ``(columns, outputs)`` and the training means."""
-        self.precision, self.weights = precision, weights
-        self.mean_x, self.mean_y = mean_x, mean_y
-
-    @classmethod
-    def fit(cls, x: Tensor, y: Tensor, ridge: float) -> "Refit":
-        """Fits ``(samples, columns)`` to ``(samples, outputs)``, intercept unpenalised."""
-        mean_x, mean_y = x.mean(0), y.mean(0)
-        centred = x - mean_x
-        gram = centred.T @ centred
-        gram.diagonal().add_(ridge)
-        precision = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        return cls(precision, precision @ (centred.T @ (y - mean_y)), mean_x, mean_y)
-
-    def predict(self, x: Tensor) -> Tensor:
-        """Predictions, ``(samples, outputs)``."""
-        return (x - self.mean_x) @ self.weights + self.mean_y
-
-    def predict_without(self, x: Tensor, groups: Sequence[Tensor]) -> list[Tensor]:
-        """Predictions of the refits without each group of columns."""
-        full = self.predict(x)
-        projected = (x - self.mean_x) @ self.precision
-        return [
-            full - projected[:, g] @ torch.linalg.solve(self.precision[g][:, g], self.weights[g])
-            for g in groups
-        ]
-
-    def without(self, group: Tensor, kept: Tensor) -> "Refit":
-        """The refit on the columns ``kept``, given that ``group`` are all the others."""
-        cross = self.precision[kept][:, group]
-        inner = self.precision[group][:, group]
-        precision = self.precision[kept][:, kept] - cross @ torch.linalg.solve(inner, cross.T)
-        weights = self.weights[kept] - cross @ torch.linalg.solve(inner, self.weights[group])
-        return Refit(precision, weights, self.mean_x[kept], self.mean_y)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training and held-out rows of a window, in blocks of neighbours.
-
-    Attributes:
-        train: Blocks of row indices to fit on.
-        held: Row indices to score on.
-    """
-
-    train: tuple[Tensor, ...]
-    held: Tensor
-
-    @classmethod
-    def of(cls, samples: int, block: int) -> "Split":
-        """Every third block is held out; few samples make short blocks."""
-        block = min(block, max(samples // 3, 1))
-        blocks = torch.split(torch.arange(samples), block)
-        return cls(
-            tuple(b for i, b in enumerate(blocks) if i % 3 != 2),
-            torch.cat([b for i, b in enumerate(blocks) if i % 3 == 2]),
-        )
-
-    def bootstrap(self, generator: torch.Generator) -> Tensor:
-        """Rows of as many training blocks, drawn with replacement."""
-        draw = torch.randint(len(self.train), (len(self.train),), generator=generator)
-        return torch.cat([self.train[i] for i in draw.tolist()])
-
-
-def restarts(
-    x: Tensor, y: Tensor, split: Split, ridge: float, count: int, generator: torch.Generator
-) -> list[Refit]:
-    """Refits on block bootstraps of the training rows; the first one on the rows themselves."""
-    rows = [torch.cat(split.train)] + [split.bootstrap(generator) for _ in range(count - 1)]
-    return [Refit.fit(x[r], y[r], ridge) for r in rows]
+# Rates are taken to be at least this share of an output's mean: a ridge regression may predict less
+# than nothing, which a deviance would punish without limit.
+_LEAST_RATE = 0.05
 
 
 def explained(prediction: Tensor, target: Tensor, variance: Tensor) -> Tensor:
-    """−(y − ŷ)²/Var(y) of each sample, mean over its observed outputs: ``(samples,)``."""
-    return -((target - prediction).square() / variance).nanmean(1)
+    """−(y − ŷ)²/Var(y), ``(samples, outputs)``: its mean is explained variance minus 1."""
+    return -(target - prediction).square() / variance
+
+
+def deviance(prediction: Tensor, target: Tensor, mean: Tensor, null: Tensor) -> Tensor:
+    """−2[y log(y/μ) − (y − μ)]/D₀ of counts, ``(samples, outputs)``: explained deviance minus 1.
+
+    Args:
+        prediction: μ; less than a twentieth of ``mean`` counts as that.
+        target: y, NaN where missing.
+        mean: Of each output.
+        null: D₀, the mean deviance of predicting ``mean``.
+    """
+    return -poisson(target, prediction.maximum(_LEAST_RATE * mean)) / null
+
+
+def poisson(target: Tensor, rate: Tensor) -> Tensor:
+    """Poisson deviance 2[y log(y/μ) − (y − μ)], 0 log 0 being 0."""
+    return 2 * (torch.xlogy(target, target / rate) - (target - rate))
+
+
+def hits(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 in the column of the true class if it was predicted, 0 if not, NaN in all others.
+
+    A row's mean is thus its accuracy, and a column's mean the accuracy on that class.
+    """
+    right = (prediction.argmax(1) == target.argmax(1)).to(prediction.dtype)
+    return torch.where(target > 0, right[:, None], math.nan)
 
 
 @dataclass(frozen=True)
@@ -122,17 +74,26 @@ class Difference:
 
     @classmethod
     def of(cls, differences: Tensor) -> "Difference":
-        """From ``(restarts, samples)``."""
-        series = differences.mean(0)
+        """From ``(restarts, samples)``, NaN where a restart did not hold a sample out.
+
+        Restarts that hold out different samples differ because of that, too: s_R² is what their
+        means vary beyond it.
+        """
+        series = differences.nanmean(0)
+        series = series[~torch.isnan(series)]
         n = len(series)
         centred = series - series.mean()
         power = float(centred.square().sum())
         rho = float((centred[1:] * centred[:-1]).sum()) / power if power > 0 else 0.0
         rho = min(max(rho, 0.0), 0.99)
         n_eff = n * (1 - rho) / (1 + rho)
-        by_restart = differences.mean(1)
-        spread = float(by_restart.var()) / len(by_restart) if len(by_restart) > 1 else 0.0
         variance = power / max(n - 1, 1)
+        by_restart = differences.nanmean(1)
+        by_restart = by_restart[~torch.isnan(by_restart)]
+        held = float((~torch.isnan(differences)).sum()) / max(len(by_restart), 1)
+        chance = variance * (n / n_eff) * max(1 / held - 1 / n, 0.0)
+        count = len(by_restart)
+        spread = max(float(by_restart.var()) - chance, 0.0) / count if count > 1 else 0.0
         return cls(
             float(series.mean()),
             math.sqrt(variance / n_eff + spread),
@@ -145,30 +106,53 @@ class Difference:
         return self.mean + z * self.se
 
 
-def quantile(spec: StructureSpec, look: int, groups: int) -> float:
-    """z_{1−α_k/m}: what look ``k`` may spend, α_k = 6α/(π²k²), shared by m filters."""
-    spent = 6 * spec.alpha / (math.pi**2 * look**2)
-    return NormalDist().inv_cdf(1 - spent / max(groups, 1))
+@dataclass(frozen=True)
+class Loss:
+    """What a change of columns costs.
 
-
-def car(
-    refits: Sequence[Refit],
-    x: Tensor,
-    groups: Sequence[Tensor],
-    scores: Sequence[Score],
-) -> list[list[Difference]]:
-    """CAR of every group under every score: ``[group][score]``.
-
-    Args:
-        refits: Restarts.
-        x: Held-out columns ``(samples, columns)``.
-        groups: Columns of each filter.
-        scores: Each takes predictions ``(samples, outputs)`` to a score of each sample.
+    Attributes:
+        by_score: Of each score, in the order asked for.
+        by_output: Of the last score, mean of each output; 0 where nothing was observed.
     """
-    losses = torch.zeros(len(groups), len(scores), len(refits), len(x), dtype=x.dtype)
-    for r, refit in enumerate(refits):
-        full = refit.predict(x)
-        for g, left in enumerate(refit.predict_without(x, groups)):
-            for s, score in enumerate(scores):
-                losses[g, s, r] = score(full) - score(left)
-    return [[Difference.of(series) for series in group] for group in losses]
+
+    by_score: tuple[Difference, ...]
+    by_output: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls,
+        better: Sequence[Tensor],
+        worse: Sequence[Tensor],
+        rows: Sequence[Tensor],
+        samples: int,
+        scores: Sequence[Score],
+    ) -> "Loss":
+        """Scores of ``better`` minus those of ``worse``.
+
+        Args:
+            better: Predictions of each restart for its held-out rows ``(held, outputs)``.
+            worse: Likewise.
+            rows: Held-out rows of each restart.
+            samples: In the window.
+            scores: What to compare.
+        """
+        found = []
+        outputs = better[0].new_zeros(better[0].shape[1])
+        for score in scores:
+            table = better[0].new_full((len(rows), samples), math.nan)
+            each = [score(a, r) - score(b, r) for a, b, r in zip(better, worse, rows, strict=True)]
+            for restart, (difference, held) in enumerate(zip(each, rows, strict=True)):
+                table[restart, held] = difference.nanmean(1)
+            found.append(Difference.of(table))
+            outputs = torch.nan_to_num(torch.cat(each).nanmean(0))
+        return cls(tuple(found), tuple(outputs.tolist()))
+
+
+def quantile(spec: StructureSpec, look: int, step: int, tests: int) -> float:
+    """z_{1−p}: what one of ``tests`` may spend at a step of a look.
+
+    Look k may spend α_k = 6α/(π²k²), so that all looks together spend α; step i of it, after i − 1
+    removals, 6α_k/(π²i²); and that is shared by the tests.
+    """
+    spent = spec.alpha * (6 / math.pi**2) ** 2 / (look * step) ** 2
+    return NormalDist().inv_cdf(1 - spent / max(tests, 1))

@@ -19,6 +19,10 @@ class GroupCar:
         agreement: Share of restarts that found it harmless.
         accuracy_loss: Loss of held-out accuracy, classes only.
         removable: The bound, the restarts and the limits all allow a removal.
+        deviance_loss: Loss of held-out explained deviance, counts only.
+        by_output: Loss of each output of the session, which tells who needs the filter: of
+            explained variance for values, of explained deviance for counts, of accuracy on that
+            class for classes; 0 for an output that did not vary.
     """
 
     filter_id: str
@@ -30,6 +34,8 @@ class GroupCar:
     agreement: float
     accuracy_loss: float | None
     removable: bool
+    deviance_loss: float | None = None
+    by_output: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,9 @@ class Move:
         numbers: The same numbers by name.
         event: Event number of the move, 0 until it is applied.
         values: Natural parameters of an added filter.
-        mean: Means of its new columns on the window, in column order.
-        column_scale: Their scales.
+        mean: Means of its new columns on the window, in column order. Where filters come together,
+            the first one's holds the columns of all.
+        column_scale: Their scales, likewise.
     """
 
     kind: str
@@ -103,11 +110,19 @@ class StructureDecision:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StructureDecision":
         """Inverse of :meth:`to_dict`, also after JSON."""
-        cars = tuple(GroupCar(**car) for car in values["cars"])
+        cars = tuple(group_car(car) for car in values["cars"])
         return cls(**{**values, "cars": cars, "moves": tuple(move(m) for m in values["moves"])})
+
+
+def group_car(values: Mapping[str, Any]) -> GroupCar:
+    """A :class:`GroupCar` from plain values."""
+    return GroupCar(**_with_tuples(values))
 
 
 def move(values: Mapping[str, Any]) -> Move:
     """A :class:`Move` from plain values."""
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return Move(**plain)
+    return Move(**_with_tuples(values))
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

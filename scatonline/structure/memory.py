@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scatonline.structure.decision import GroupCar, Move, RecentDrop, move
+from scatonline.structure.decision import GroupCar, Move, RecentDrop, group_car, move
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,6 @@ class StructureState:
             (RecentDrop(d["layer"], d["scale"], tuple(d["values"])), at)
             for d, at in values["recent_drops"]
         )
-        cars = tuple(GroupCar(**car) for car in values["cars"])
+        cars = tuple(group_car(car) for car in values["cars"])
         moves = tuple(move(m) for m in values["moves"])
         return cls(**{**values, "cars": cars, "recent_drops": drops, "moves": moves})

@@ -1,14 +1,19 @@
 """The recent labelled samples of a session, and what a structure check needs to know about them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from scatonline.structure.car import Refit, Score, Split, explained, restarts
+from scatonline.config import ReadoutKind
+from scatonline.structure.bags import Bags
+from scatonline.structure.car import Loss, Score, deviance, explained, hits, poisson
+from scatonline.structure.ridge import Refit
 
-# Neighbours in a stream resemble each other; whole blocks are trained on or held out.
-_BLOCK = 12
+# Neighbours in a stream resemble each other; whole blocks are drawn or held out.
+BLOCK = 12
+# Variance, and mean count, from which an output counts as one that varies.
+_VARIES = 1e-12
 
 
 class Window:
@@ -46,51 +51,79 @@ class Window:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A window split for refits and scores.
+    """A window's targets, and which of them each restart is fitted to and scored on.
 
     Attributes:
-        targets: ``(samples, outputs)`` float64, missing ones NaN.
+        targets: ``(samples, outputs)`` float64, missing ones NaN; outputs that did not vary over
+            the window are left out.
         filled: The same with missing targets at their output's mean, for fitting.
-        variance: Of every output over the window; outputs that did not vary are left out.
-        split: Training blocks and held-out rows; rows without any observed output are left out.
-        classes: Targets are one-hot classes.
+        mean: Of every output.
+        variance: Of every output.
+        varied: ``(outputs of the session,)``, which of them varied.
+        bags: Draws of the restarts.
+        kind: Of the targets.
     """
 
     targets: Tensor
     filled: Tensor
+    mean: Tensor
     variance: Tensor
-    split: Split
-    classes: bool
+    varied: Tensor
+    bags: Bags
+    kind: ReadoutKind
 
     @classmethod
-    def of(cls, targets: Tensor, classes: bool) -> "Evidence":
-        """From a window's targets."""
+    def of(cls, targets: Tensor, kind: ReadoutKind, restarts: int, seed: int) -> "Evidence":
+        """From a window's targets.
+
+        Args:
+            targets: ``(samples, outputs)``, NaN where missing.
+            kind: What they are.
+            restarts: Number of block bootstraps.
+            seed: Of their draws.
+        """
         y = targets.double()
         mean = y.nanmean(0)
         variance = (y - mean).square().nanmean(0)
-        varied = variance > 1e-12
+        varied = variance > _VARIES
         y, mean = y[:, varied], mean[varied]
         filled = torch.where(torch.isnan(y), mean, y)
-        split = Split.of(len(y), _BLOCK)
-        observed = ~torch.isnan(y[split.held]).all(1)
-        split = replace(split, held=split.held[observed])
-        return cls(y, filled, variance[varied], split, classes)
+        bags = Bags.of(len(y), BLOCK, restarts, torch.Generator().manual_seed(seed))
+        return cls(y, filled, mean, variance[varied], varied, bags, kind)
 
-    def refits(self, x: Tensor, ridge: float, count: int, seed: int) -> list[Refit]:
-        """Refits of ``(samples, columns)`` on block bootstraps of the training rows."""
-        generator = torch.Generator().manual_seed(seed)
-        return restarts(x, self.filled, self.split, ridge, count, generator)
+    @property
+    def silent(self) -> bool:
+        """Whether no output varied, or a restart holds out nothing that was observed."""
+        seen = ~torch.isnan(self.targets).all(1) if len(self.mean) else self.targets.any(1)
+        return not all(bool(seen[self.bags.held(r)].any()) for r in range(len(self.bags)))
 
-    def scores(self) -> list[Score]:
-        """Scores of held-out predictions: explained variance, and accuracy for classes."""
-        held = self.targets[self.split.held]
-        scores: list[Score] = [lambda p: explained(p, held, self.variance)]
-        if self.classes:
-            scores.append(lambda p: (p.argmax(1) == held.argmax(1)).to(p.dtype))
-        return scores
+    def scores(self) -> tuple[Score, ...]:
+        """Explained variance first; then explained deviance of counts or accuracy of classes."""
+        y = self.targets
 
-    def baseline(self, refits: list[Refit], x: Tensor) -> float:
+        def variance(prediction: Tensor, rows: Tensor) -> Tensor:
+            return explained(prediction, y[rows], self.variance)
+
+        if self.kind == "poisson":
+            null = poisson(y, self.mean).nanmean(0)
+            return variance, lambda p, rows: deviance(p, y[rows], self.mean, null)
+        if self.kind == "softmax":
+            return variance, lambda p, rows: hits(p, y[rows])
+        return (variance,)
+
+    def loss(self, better: list[Tensor], worse: list[Tensor]) -> Loss:
+        """What is lost from one set of restarts' predictions to another."""
+        rows = [self.bags.held(r) for r in range(len(self.bags))]
+        return Loss.of(better, worse, rows, len(self.targets), self.scores())
+
+    def baseline(self, refits: list[Refit]) -> float:
         """Held-out explained variance, 1 − error/variance, mean over restarts."""
-        held = x[self.split.held]
-        score = self.scores()[0]
-        return 1 + sum(float(score(r.predict(held)).mean()) for r in refits) / len(refits)
+        score, bags = self.scores()[0], self.bags
+        scored = [score(f.predictions(), bags.held(r)) for r, f in enumerate(refits)]
+        return 1 + sum(float(s.nanmean(1).nanmean()) for s in scored) / len(scored)
+
+    def spread(self, by_output: tuple[float, ...]) -> tuple[float, ...]:
+        """Numbers of the outputs that varied, as numbers of all outputs; 0 for the others."""
+        found = torch.zeros(len(self.varied), dtype=torch.float64)
+        found[self.varied.cpu()] = torch.tensor(by_output, dtype=torch.float64)
+        return tuple(found.tolist())

@@ -1,4 +1,4 @@
-"""CAR in closed form is CAR by brute force, and its bound means what it says."""
+"""CAR's statistics: its scores, its bound, and what a look may spend."""
 
 import math
 from statistics import NormalDist
@@ -7,136 +7,69 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from scatonline.config import StructureSpec
-from scatonline.structure.car import Difference, Refit, Split, car, explained, quantile, restarts
-
-
-def problem(samples: int = 60, width: int = 9, outputs: int = 2) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    x = 2 + torch.randn(samples, width, generator=generator, dtype=torch.float64)
-    noise = torch.randn(samples, outputs, generator=generator, dtype=torch.float64)
-    mixing = torch.randn(width, outputs, generator=generator, dtype=torch.float64)
-    return x, x @ mixing + noise
-
-
-def brute_force(x: Tensor, y: Tensor, ridge: float, kept: list[int], new: Tensor) -> Tensor:
-    """Ridge regression on some columns only, intercept unpenalised, by augmented least squares."""
-    part = x[:, kept].numpy()
-    rows = np.hstack([np.ones((len(part), 1)), part])
-    penalty = math.sqrt(ridge) * np.eye(len(kept) + 1)[1:]
-    design = np.vstack([rows, penalty])
-    goal = np.vstack([y.numpy(), np.zeros((len(kept), y.shape[1]))])
-    weights, *_ = np.linalg.lstsq(design, goal, rcond=None)
-    return torch.from_numpy(np.hstack([np.ones((len(new), 1)), new[:, kept].numpy()]) @ weights)
-
-
-GROUPS = [[0], [3, 4], [8, 1, 5], [0, 1, 2, 3, 4, 5, 6, 7], list(range(9))]
-
-
-@pytest.mark.parametrize("ridge", [1e-3, 1.0, 100.0])
-def test_refit_without_a_group_is_the_brute_force_refit(ridge: float) -> None:
-    x, y = problem()
-    new, _ = problem(20)
-    fitted = Refit.fit(x, y, ridge)
-    whole = brute_force(x, y, ridge, list(range(9)), new)
-    np.testing.assert_allclose(fitted.predict(new), whole, atol=1e-10)
-    groups = [torch.tensor(group) for group in GROUPS]
-    for group, found in zip(GROUPS, fitted.predict_without(new, groups), strict=True):
-        kept = [i for i in range(9) if i not in group]
-        expected = brute_force(x, y, ridge, kept, new)
-        np.testing.assert_allclose(found, expected, atol=1e-10)
-
-
-def test_refits_after_refits_are_brute_force_refits() -> None:
-    """Three removals in a row, each from what the one before has left."""
-    x, y = problem()
-    new, _ = problem(20)
-    fitted, left = Refit.fit(x, y, 2.0), list(range(9))
-    for gone in ([4], [7, 0], [1, 8]):
-        group = torch.tensor([left.index(i) for i in gone])
-        (expected,) = fitted.predict_without(new[:, left], [group])
-        kept = [place for place, i in enumerate(left) if i not in gone]
-        fitted = fitted.without(group, torch.tensor(kept))
-        left = [i for i in left if i not in gone]
-        found = fitted.predict(new[:, left])
-        np.testing.assert_allclose(found, brute_force(x, y, 2.0, left, new), atol=1e-10)
-        np.testing.assert_allclose(found, expected, atol=1e-10)
-
-
-@settings(max_examples=50)
-@given(samples=st.integers(3, 400), block=st.integers(1, 40))
-def test_split_keeps_neighbours_together(samples: int, block: int) -> None:
-    """Every row once, in training or held out; about a third held out, in whole blocks."""
-    if samples < 3 * block:
-        return
-    split = Split.of(samples, block)
-    train = torch.cat(split.train)
-    together = torch.cat((train, split.held)).sort().values
-    assert together.tolist() == list(range(samples))
-    assert {int(i) // block % 3 for i in split.held} == {2}
-    assert {int(i) // block % 3 for i in train} <= {0, 1}
-    assert len(split.held) <= samples / 3 + block
-
-
-@pytest.mark.parametrize("samples", [3, 16, 24, 25])
-def test_small_windows_too_have_rows_to_train_on_and_rows_held_out(samples: int) -> None:
-    split = Split.of(samples, 12)
-    assert len(split.train) >= 2
-    assert len(split.held) >= 1
-
-
-def test_bootstrap_draws_whole_training_blocks() -> None:
-    split = Split.of(100, 10)
-    rows = split.bootstrap(torch.Generator().manual_seed(0))
-    assert set(rows.tolist()) <= set(torch.cat(split.train).tolist())
-    blocks = [tuple(b.tolist()) for b in split.train]
-    drawn = [tuple(b.tolist()) for b in torch.split(rows, 10)]
-    assert set(drawn) <= set(blocks)
-    assert len(set(drawn)) < len(blocks)
-
-
-def test_restarts_repeat_with_their_seed() -> None:
-    x, y = problem()
-    split = Split.of(60, 6)
-    first, again, other = (
-        restarts(x, y, split, 1.0, 4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    )
-    for a, b in zip(first, again, strict=True):
-        assert torch.equal(a.weights, b.weights)
-    train = torch.cat(split.train)
-    plain = Refit.fit(x[train], y[train], 1.0)
-    assert torch.equal(first[0].weights, plain.weights)
-    assert torch.equal(other[0].weights, plain.weights)
-    assert not torch.equal(other[1].weights, first[1].weights)
-
-
-def test_car_is_the_loss_of_score_restart_by_restart() -> None:
-    x, y = problem()
-    refits = restarts(x, y, Split.of(60, 6), 1.0, 3, torch.Generator().manual_seed(0))
-    new, target = problem(25)
-    variance = target.var(0)
-    groups = [torch.tensor(group) for group in GROUPS[:3]]
-    table = car(refits, new, groups, [lambda p: explained(p, target, variance)])
-    for g, group in enumerate(groups):
-        losses = []
-        for refit in refits:
-            full = -((target - refit.predict(new)) ** 2 / variance).mean(1)
-            (left,) = refit.predict_without(new, [group])
-            losses.append(float((full + ((target - left) ** 2 / variance).mean(1)).mean()))
-        found = table[g][0]
-        assert found.by_restart == pytest.approx(losses, abs=1e-12)
-        assert found.mean == pytest.approx(np.mean(losses), abs=1e-12)
+from scatonline.structure.bags import Bags
+from scatonline.structure.car import Difference, Loss, deviance, explained, hits, quantile
+from scatonline.structure.window import Evidence
 
 
 def test_explained_leaves_out_what_was_not_observed() -> None:
     target = torch.tensor([[1.0, math.nan], [2.0, 4.0]])
     prediction = torch.tensor([[0.0, 9.0], [2.0, 2.0]])
     found = explained(prediction, target, torch.tensor([1.0, 2.0]))
-    assert found.tolist() == [-1.0, -1.0]
+    assert found.nanmean(1).tolist() == [-1.0, -1.0]
+
+
+def test_deviance_of_the_mean_is_what_there_is_to_explain() -> None:
+    """The mean count itself explains nothing, the counts themselves everything."""
+    counts = torch.tensor([[0.0], [1.0], [5.0], [2.0]], dtype=torch.float64)
+    mean = counts.mean(0)
+    null = -deviance(mean.expand(4, 1), counts, mean, torch.ones(1)).mean(0)
+    by_hand = [2 * ((y * math.log(y / 2) if y else 0) - (y - 2)) for y in (0, 1, 5, 2)]
+    assert float(null) == pytest.approx(np.mean(by_hand))
+    assert float(deviance(mean.expand(4, 1), counts, mean, null).mean()) == pytest.approx(-1)
+    perfect = counts.clamp_min(0.1)
+    assert float(deviance(perfect, counts, mean, null)[1:].abs().max()) == 0
+
+
+def test_rates_below_nothing_count_as_little() -> None:
+    counts = torch.tensor([[2.0]], dtype=torch.float64)
+    mean, null = torch.tensor([2.0]).double(), torch.tensor([1.0]).double()
+    least = deviance(0.05 * mean[None], counts, mean, null)
+    assert torch.equal(deviance(torch.tensor([[-3.0]]).double(), counts, mean, null), least)
+
+
+def test_hits_are_accuracies_by_sample_and_by_class() -> None:
+    target = torch.eye(3)[[0, 1, 1, 2]]
+    prediction = torch.eye(3)[[0, 1, 2, 0]]
+    found = hits(prediction, target)
+    assert found.nanmean(1).tolist() == [1, 1, 0, 0]
+    assert found.nanmean(0).tolist() == [1, 0.5, 0]
+
+
+def test_loss_names_the_outputs_that_need_what_is_lost() -> None:
+    """The second of two outputs loses what it knew; the first one had never known it."""
+    rng = np.random.default_rng(0)
+    y = torch.from_numpy(rng.standard_normal((60, 2)))
+    evidence = Evidence.of(y, "gaussian", 3, 0)
+    rows = [evidence.bags.held(r) for r in range(3)]
+    knows = [torch.stack((torch.zeros(len(r)).double(), y[r, 1]), 1) for r in rows]
+    blank = [torch.zeros_like(k) for k in knows]
+    loss = evidence.loss(knows, blank)
+    assert loss.by_output[0] == 0
+    assert loss.by_output[1] == pytest.approx(1, abs=0.4)
+    assert loss.by_score[0].mean == pytest.approx(loss.by_output[1] / 2, rel=0.1)
+
+
+def test_loss_is_paired_restart_by_restart() -> None:
+    bags = Bags.of(40, 4, 3, torch.Generator().manual_seed(0))
+    rows = [bags.held(r) for r in range(3)]
+    better = [torch.full((len(r), 1), 2.0) for r in rows]
+    worse = [torch.full((len(r), 1), 1.0 + r0) for r0, r in enumerate(rows)]
+    loss = Loss.of(better, worse, rows, 40, [lambda p, _: p])
+    assert loss.by_score[0].by_restart == (1, 0, -1)
 
 
 def autoregressive(rho: float, samples: int, seed: int = 0) -> Tensor:
@@ -183,16 +116,43 @@ def test_equal_scores_have_no_difference_and_no_error() -> None:
     assert (found.mean, found.se, found.bound(3.0)) == (0, 0, 0)
 
 
+def test_samples_held_out_by_some_restarts_only_count_once() -> None:
+    series = autoregressive(0.0, 900)
+    table = series.expand(3, -1).clone()
+    for restart in range(3):
+        table[restart, restart::3] = math.nan
+    table[:, 600:] = math.nan
+    found = Difference.of(table)
+    assert found.mean == pytest.approx(float(series[:600].mean()))
+    assert found.n_eff <= 600
+    assert found.se == pytest.approx(float(series[:600].std()) / math.sqrt(found.n_eff), rel=0.02)
+
+
+@pytest.mark.parametrize("restarts", [2, 5, 20])
+def test_error_over_bags_is_the_spread_of_the_mean(restarts: int) -> None:
+    """Restarts that hold out different samples vary because of that; it is not counted twice."""
+    means, errors = [], []
+    for seed in range(300):
+        bags = Bags.of(240, 12, restarts, torch.Generator().manual_seed(seed))
+        series = autoregressive(0.0, 240, seed)
+        found = Difference.of(torch.where(bags.counts == 0, series, math.nan))
+        means.append(found.mean)
+        errors.append(found.se)
+    assert 0.95 < np.sqrt(np.mean(np.square(errors))) / np.std(means) < 1.35
+
+
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.5])
-@pytest.mark.parametrize("groups", [1, 12])
-def test_all_looks_together_spend_no_more_than_alpha(alpha: float, groups: int) -> None:
+@pytest.mark.parametrize("tests", [1, 12])
+def test_all_steps_of_all_looks_together_spend_no_more_than_alpha(alpha: float, tests: int) -> None:
     spec = StructureSpec(alpha=alpha)
-    z = [quantile(spec, look, groups) for look in range(1, 2001)]
-    spent = sum(groups * (1 - NormalDist().cdf(value)) for value in z)
-    assert 0.99 * alpha < spent <= alpha
-    assert z == sorted(z)
+    steps = range(1, 101)
+    z = [quantile(spec, look, step, tests) for look in range(1, 201) for step in steps]
+    spent = sum(tests * (1 - NormalDist().cdf(value)) for value in z)
+    assert 0.98 * alpha < spent <= alpha
+    assert z[:100] == sorted(z[:100])
+    assert z[::100] == sorted(z[::100])
 
 
 def test_more_filters_need_more_certainty() -> None:
-    values: list[Any] = [quantile(StructureSpec(), 1, groups) for groups in (0, 1, 2, 20)]
+    values: list[Any] = [quantile(StructureSpec(), 1, 1, tests) for tests in (0, 1, 2, 20)]
     assert values == sorted(values)

@@ -42,6 +42,8 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "order": [-1],
         "exponentials": [0],
         "coupling": ["loose"],
+        "levels": [-1, 4],
+        "layers": [-1, 3],
     },
     "features": {
         "orders": [(0, 0), (-1,)],
@@ -76,7 +78,8 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "agreement": [0.0, 1.1, NAN],
         "min_effective": [0.5, NAN],
         "cooldown": [-0.1, NAN],
-        "min_filters": [0, 17],
+        "min_filters": [-1, 17],
+        "max_filters": [0],
         "max_drops": [-1],
         "candidates": [-1],
     },
@@ -88,9 +91,8 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "pending": [0],
     },
 }
-# Any value will do, or another place checks it: the family's name when the bank is made, the most
-# filters together with the fewest.
-FREE = {"bank.family", "learning.enabled", "structure.enabled", "structure.max_filters", "seed"}
+# Any value will do, or another place checks it: the family's name when the bank is made.
+FREE = {"bank.family", "learning.enabled", "structure.enabled", "seed"}
 CASES = [
     (section, field, value)
     for section, table in OUT_OF_RANGE.items()

@@ -1,0 +1,127 @@
+"""Filters worth trying: in a gap, beside the best, at a coarser scale, in a deeper layer.
+
+Levels and order are structure like orientations are. φ is fixed by J, so that J is the coarsest
+level there may ever be, and ``max_order`` the highest order; which of their scales and layers hold
+filters is open. The first filters at an empty scale open that level, the first ones of an empty
+layer raise the order, and dropping the last ones closes them again.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from scatonline.filterbank import FilterBank
+from scatonline.scattering import Scattering
+from scatonline.structure.decision import RecentDrop
+
+
+@dataclass(frozen=True)
+class NewFilter:
+    """A filter that does not exist yet: scale and natural parameters."""
+
+    scale: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Filters of one layer that would come together.
+
+    Attributes:
+        layer: Their layer, from 1.
+        filters: One, or all that open a level or a layer.
+        why: Why they are tried.
+    """
+
+    layer: int
+    filters: tuple[NewFilter, ...]
+    why: str
+
+
+def candidates(
+    scattering: Scattering,
+    car: Mapping[str, float],
+    recent_drops: Sequence[RecentDrop],
+    layers: int,
+    max_filters: int,
+) -> list[Candidate]:
+    """Everything that may be added.
+
+    Args:
+        scattering: The banks.
+        car: CAR of every filter, by id.
+        recent_drops: What went a short while ago: a filter that is closer to one of these than to
+            any that stayed is left out.
+        layers: Layers whose paths the readout sees.
+        max_filters: Most filters at one scale of one layer.
+    """
+    found: list[Candidate] = []
+    for bank in (scattering.bank(layer) for layer in range(1, layers + 1)):
+        if len(bank) == 0:
+            found += _opened(bank, range(scattering.bank(1).scales[-1] + 1), max_filters)
+            # Deeper ones act on what this one gives.
+            break
+        for scale in bank.scales:
+            found += _beside(bank, scale, car, max_filters)
+        coarser = (scale for scale in bank.family.defaults(bank.layer) if scale > bank.scales[-1])
+        found += _opened(bank, sorted(coarser)[:1], max_filters)
+    return [c for c in (_not_just_dropped(c, scattering, recent_drops) for c in found) if c.filters]
+
+
+def _beside(
+    bank: FilterBank, scale: int, car: Mapping[str, float], max_filters: int
+) -> Iterator[Candidate]:
+    """Single filters between those of a scale."""
+    rows = bank.rows(scale)
+    if len(rows) >= max_filters:
+        return
+    natural = bank.values().detach().tolist()
+    here = [car.get(bank.names[row].id, 0.0) for row in rows]
+    for values, why in bank.family.candidates([natural[row] for row in rows], here):
+        yield Candidate(bank.layer, (NewFilter(scale, values),), why)
+
+
+def _opened(bank: FilterBank, scales: Sequence[int], max_filters: int) -> Iterator[Candidate]:
+    """All default filters at scales that have none."""
+    made = bank.family.defaults(bank.layer)
+    filters = tuple(
+        NewFilter(scale, tuple(values))
+        for scale in scales
+        for values in _spread(made.get(scale, []), max_filters)
+    )
+    what = f"level {scales[0]}" if len(bank) and scales else "the layer itself"
+    if filters:
+        yield Candidate(bank.layer, filters, f"opening {what} with {len(filters)} filters")
+
+
+def _spread(values: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, ...]]:
+    """Evenly chosen ones where there would be too many."""
+    step = max(1, math.ceil(len(values) / most))
+    return list(values[::step])
+
+
+def _not_just_dropped(
+    candidate: Candidate, scattering: Scattering, recent_drops: Sequence[RecentDrop]
+) -> Candidate:
+    bank = scattering.bank(candidate.layer)
+    natural = bank.values().detach().tolist()
+
+    def returns(new: NewFilter) -> bool:
+        went = [d.values for d in recent_drops if (d.layer, d.scale) == (bank.layer, new.scale)]
+        stay = [natural[row] for row in bank.rows(new.scale)]
+        every = [new.values, *stay, *went]
+        first, *others = bank.family.describe(every, [new.scale] * len(every))
+        distances = [distance(first, other) for other in others]
+        stayed, gone = distances[: len(stay)], distances[len(stay) :]
+        return min(gone, default=math.inf) < min(stayed, default=math.inf)
+
+    kept = tuple(new for new in candidate.filters if not returns(new))
+    return Candidate(candidate.layer, kept, candidate.why)
+
+
+def distance(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """Between two filters of one scale: by angle where there is one, else in octaves."""
+    if "angle" in a:
+        turn = 2 * (a["angle"] - b["angle"])
+        return abs(0.5 * math.atan2(math.sin(turn), math.cos(turn)))
+    return abs(math.log2(a["frequency"] / b["frequency"]))
