@@ -1,9 +1,10 @@
 """New filters that are certain enough to help.
 
-All candidates are screened together: every refit tells in closed form what it would predict with a
-candidate's columns. The best ones are then computed exactly, in a bank of their own, as a new
-filter takes its share of what the frame bound leaves, and one is added if the lower bound on its
-held-out gain exceeds 2ε. The bound is shared by all candidates that were screened: the best of many
+Single filters come first. All of them are screened together: every refit tells in closed form what
+it would predict with a candidate's columns. The best ones are then computed exactly, in a bank of
+their own, as a new filter takes its share of what the frame bound leaves. Where none of them gains
+enough, groups of filters are tried that come together. What is added has a lower bound on its
+held-out gain above 2ε, and the level of that bound is shared by all candidates: the best of many
 looks better than it is.
 """
 
@@ -49,13 +50,15 @@ def found(
         max(check.spec.features.orders, default=0),
         limits.max_filters,
     )
-    screened = _screened(evidence, standing, refits, options)
     z = quantile(limits, check.look, 1, len(options))
-    for candidate in screened[: limits.candidates]:
+    single = [option for option in options if len(option.filters) == 1]
+    groups = [option for option in options if len(option.filters) > 1]
+    for candidate in _screened(evidence, standing, refits, single)[: limits.candidates]:
         moves = _trial(check, evidence, standing, refits, candidate, z)
         if moves:
             return moves
-    return []
+    tried = [_trial(check, evidence, standing, refits, candidate, z) for candidate in groups]
+    return max(tried, key=lambda moves: moves[0].numbers["lower"] if moves else 0.0, default=[])
 
 
 def _screened(

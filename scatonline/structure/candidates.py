@@ -29,7 +29,7 @@ class Candidate:
 
     Attributes:
         layer: Their layer, from 1.
-        filters: One, or all that open a level or a layer.
+        filters: One; or all that make a layer denser, or that open a level or a layer.
         why: Why they are tried.
     """
 
@@ -63,6 +63,7 @@ def candidates(
             break
         for scale in bank.scales:
             found += _beside(bank, scale, car, max_filters)
+        found += _denser(bank, car, max_filters)
         coarser = (scale for scale in bank.family.defaults(bank.layer) if scale > bank.scales[-1])
         found += _opened(bank, sorted(coarser)[:1], max_filters)
     return [c for c in (_not_just_dropped(c, scattering, recent_drops) for c in found) if c.filters]
@@ -79,6 +80,27 @@ def _beside(
     here = [car.get(bank.names[row].id, 0.0) for row in rows]
     for values, why in bank.family.candidates([natural[row] for row in rows], here):
         yield Candidate(bank.layer, (NewFilter(scale, values),), why)
+
+
+def _denser(bank: FilterBank, car: Mapping[str, float], max_filters: int) -> Iterator[Candidate]:
+    """Twice as many filters at every scale, each in the largest gap that is left.
+
+    Many filters that gain little each are not certain one by one.
+    """
+    natural = bank.values().detach().tolist()
+    filters = []
+    for scale in bank.scales:
+        rows = bank.rows(scale)
+        values = [tuple(natural[row]) for row in rows]
+        weight = [car.get(bank.names[row].id, 0.0) for row in rows]
+        while len(values) < min(2 * len(rows), max_filters):
+            # The first one is in the largest gap.
+            values.append(bank.family.candidates(values, weight)[0][0])
+            weight.append(min(weight))
+        filters += [NewFilter(scale, new) for new in values[len(rows) :]]
+    if len(filters) > 1:
+        why = f"making layer {bank.layer} denser by {len(filters)} filters"
+        yield Candidate(bank.layer, tuple(filters), why)
 
 
 def _opened(bank: FilterBank, scales: Sequence[int], max_filters: int) -> Iterator[Candidate]:
