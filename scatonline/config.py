@@ -19,6 +19,7 @@ Coupling = Literal["coupled", "free"]
 Compression = Literal["none", "sqrt", "log"]
 ReadoutKind = Literal["poisson", "gaussian", "softmax"]
 Optimiser = Literal["sgd", "adam"]
+Placement = Literal["fixed", "ring"]
 # Stands for the family that scatonline.choice finds best on a calibration set.
 AUTO = "auto"
 _T = TypeVar("_T")
@@ -270,6 +271,34 @@ class StructureSpec:
         _require(self.max_filters >= 1, "structure.max_filters", self.max_filters, "at least 1")
         _require(self.max_drops >= 0, "structure.max_drops", self.max_drops, "at least 0")
         _require(self.candidates >= 0, "structure.candidates", self.candidates, "at least 0")
+
+
+@dataclass(frozen=True)
+class RealignmentSpec:
+    """How windows of many channels are decoded while electrodes move.
+
+    Attributes:
+        enabled: False leaves predictions to the readout alone.
+        placement: How electrodes may move: ``fixed``: gains and levels change, channels stay;
+            ``ring``: they may also turn around a limb, see
+            :func:`scatonline.realignment.placements`.
+        persistence: Whether neighbouring windows are expected to be of one class.
+        memory: Labelled samples for which the spread of windows is remembered, and which must pass
+            between two alarms.
+        alarm: Squared deviation from the nearest class, in units of what is expected and as the
+            mean over channels, above which something moved.
+    """
+
+    enabled: bool = False
+    placement: Placement = "fixed"
+    persistence: bool = True
+    memory: float = 100.0
+    alarm: float = 10.0
+
+    def __post_init__(self) -> None:
+        _one_of("realignment.placement", self.placement, ("fixed", "ring"))
+        _require(2 <= self.memory < math.inf, "realignment.memory", self.memory, "at least 2")
+        _require(self.alarm > 1, "realignment.alarm", self.alarm, "above 1, what is expected")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from scatonline.config import (
     LearningSpec,
     ModelSpec,
     ReadoutSpec,
+    RealignmentSpec,
     StructureSpec,
 )
 from scatonline.errors import ConfigError
@@ -25,6 +26,7 @@ SECTIONS: dict[str, type] = {
     "readout": ReadoutSpec,
     "learning": LearningSpec,
     "structure": StructureSpec,
+    "realignment": RealignmentSpec,
     "": ModelSpec,
 }
 NAN, INF = math.nan, math.inf
@@ -83,6 +85,11 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "max_drops": [-1],
         "candidates": [-1],
     },
+    "realignment": {
+        "placement": ["square"],
+        "memory": [1.9, NAN, INF],
+        "alarm": [1.0, NAN],
+    },
     "": {
         "name": [""],
         "channels": [0, -1],
@@ -92,7 +99,14 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
     },
 }
 # Any value will do, or another place checks it: the family's name when the bank is made.
-FREE = {"bank.family", "learning.enabled", "structure.enabled", "seed"}
+FREE = {
+    "bank.family",
+    "learning.enabled",
+    "structure.enabled",
+    "realignment.enabled",
+    "realignment.persistence",
+    "seed",
+}
 CASES = [
     (section, field, value)
     for section, table in OUT_OF_RANGE.items()

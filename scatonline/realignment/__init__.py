@@ -1,0 +1,18 @@
+"""Decoding multichannel windows while electrodes move, with help of windows without label."""
+
+from scatonline.realignment.blend import Blend
+from scatonline.realignment.classes import MovingClasses
+from scatonline.realignment.levels import levels
+from scatonline.realignment.persistence import Persistence
+from scatonline.realignment.placements import placements
+from scatonline.realignment.realignment import Decoded, Realignment
+
+__all__ = [
+    "Blend",
+    "Decoded",
+    "MovingClasses",
+    "Persistence",
+    "Realignment",
+    "levels",
+    "placements",
+]
