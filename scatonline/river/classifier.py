@@ -21,18 +21,19 @@ class ScatteringClassifier(ScatteringEstimator, base.Classifier):
     """Classification of a window of a signal, or of a frame, by a scattering model.
 
     Features are those of :class:`scatonline.river.ScatteringRegressor`. A label that has not been
-    seen yet is a new class: it starts from nothing, the others keep their weights.
+    seen yet is a new class: it starts from nothing, the others keep their weights, and how sure the
+    readout was is forgotten, so that it learns fast: its next few predictions are erratic.
 
     Args:
         shape: Size of one channel; None: that of the first sample.
         channels: Channels of an input.
         bank: The scattering transform.
-        features: Which of its coefficients, and which raw terms, the readout sees.
+        features: Which of its coefficients, and which raw terms, the readout sees. None: all orders
+            that the bank has, up to 2.
         readout: ``softmax``, with ridge and forgetting.
         learning: How wavelets move.
         structure: When filters are dropped and added, checked between two samples. None: never.
-        classes: Labels known beforehand. A new label makes the readout forget how sure it was, so
-            give all that are known.
+        classes: Labels known beforehand, if any.
 
     Raises:
         ConfigError: a specification is out of range, is not of classes, or does not fit

@@ -105,7 +105,7 @@ class ScatteringEstimator(base.Estimator):
             channels=self.channels,
             shape=shape,
             bank=self._bank,
-            features=self.features or FeatureSpec(),
+            features=self.features or _features(self._bank),
             readout=self._readout,
             learning=self.learning or LearningSpec(),
             structure=self.structure or _NO_STRUCTURE,
@@ -116,3 +116,9 @@ class ScatteringEstimator(base.Estimator):
         """Bytes, with those of tensors, which River's count of Python objects does not see."""
         objects: int = super()._raw_memory_usage
         return objects + (self._taught.nbytes() if self._taught else 0)
+
+
+def _features(bank: BankSpec) -> FeatureSpec:
+    """The usual columns, of the orders that the bank has."""
+    orders = tuple(order for order in FeatureSpec().orders if order <= bank.max_order)
+    return FeatureSpec(orders=orders)

@@ -87,8 +87,8 @@ class Places:
         new = [name for name in x if name not in self.names]
         if len(new) > free:
             raise ShapeError(
-                f"{len(new)} new features such as {new[0]!r} for {free} free places in an input of "
-                f"shape {self.shape}: select features, or make the shape larger"
+                f"no place for {len(new) - free} of {len(x)} features such as {new[-1]!r} in an "
+                f"input of shape {self.shape}: select features, or make the shape larger"
             )
 
 

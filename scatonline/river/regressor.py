@@ -26,7 +26,8 @@ class ScatteringRegressor(ScatteringEstimator, base.Regressor):
             features that turn up later and find no place are left out.
         channels: Channels of an input.
         bank: The scattering transform.
-        features: Which of its coefficients, and which raw terms, the readout sees.
+        features: Which of its coefficients, and which raw terms, the readout sees. None: all orders
+            that the bank has, up to 2.
         readout: ``gaussian`` (the default) or, for counts, ``poisson``, with ridge and forgetting.
         learning: How wavelets move.
         structure: When filters are dropped and added, checked between two samples. None: never.

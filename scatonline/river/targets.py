@@ -22,18 +22,19 @@ class ScatteringMultiTargetRegressor(ScatteringEstimator, base.MultiTargetRegres
 
     Features are those of :class:`scatonline.river.ScatteringRegressor`. A target that is absent
     from a sample, or NaN, was not observed. A name that has not been seen yet is a new target: it
-    starts from nothing, the others keep their weights.
+    starts from nothing, the others keep their weights, and how sure the readout was is forgotten,
+    so that it learns fast: its next few predictions are erratic.
 
     Args:
         shape: Size of one channel; None: that of the first sample.
         channels: Channels of an input.
         bank: The scattering transform.
-        features: Which of its coefficients, and which raw terms, the readout sees.
+        features: Which of its coefficients, and which raw terms, the readout sees. None: all orders
+            that the bank has, up to 2.
         readout: ``gaussian`` (the default) or, for counts, ``poisson``, with ridge and forgetting.
         learning: How wavelets move.
         structure: When filters are dropped and added, checked between two samples. None: never.
-        targets: Names known beforehand. A new name makes the readout forget how sure it was, so
-            give all that are known.
+        targets: Names known beforehand, if any.
 
     Raises:
         ConfigError: a specification is out of range, is of classes, or does not fit the shape.
