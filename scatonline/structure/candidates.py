@@ -8,8 +8,9 @@ layer raise the order, and dropping the last ones closes them again.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from scatonline.families import make_family
 from scatonline.filterbank import FilterBank
 from scatonline.scattering import Scattering
 from scatonline.structure.decision import RecentDrop
@@ -58,12 +59,14 @@ def candidates(
     found: list[Candidate] = []
     for bank in (scattering.bank(layer) for layer in range(1, layers + 1)):
         if len(bank) == 0:
-            found += _opened(bank, range(scattering.bank(1).scales[-1] + 1), max_filters)
+            # A level beyond the coarsest one before it: that is what its filters act on.
+            reach = scattering.bank(bank.layer - 1).scales[-1] + 2
+            found += _opened(bank, range(reach), max_filters)
             # Deeper ones act on what this one gives.
             break
         for scale in bank.scales:
             found += _beside(bank, scale, car, max_filters)
-        found += _denser(bank, car, max_filters)
+        found += _denser(scattering, bank, max_filters)
         coarser = (scale for scale in bank.family.defaults(bank.layer) if scale > bank.scales[-1])
         found += _opened(bank, sorted(coarser)[:1], max_filters)
     return [c for c in (_not_just_dropped(c, scattering, recent_drops) for c in found) if c.filters]
@@ -82,25 +85,26 @@ def _beside(
         yield Candidate(bank.layer, (NewFilter(scale, values),), why)
 
 
-def _denser(bank: FilterBank, car: Mapping[str, float], max_filters: int) -> Iterator[Candidate]:
-    """Twice as many filters at every scale, each in the largest gap that is left.
+def _denser(scattering: Scattering, bank: FilterBank, max_filters: int) -> Iterator[Candidate]:
+    """The filters that a layer twice as dense would start with, at every scale that is open.
 
-    Many filters that gain little each are not certain one by one.
+    Many filters that gain little each are not certain one by one; and a filter for a narrower gap
+    is a narrower filter, which none of the present ones can tell.
     """
-    natural = bank.values().detach().tolist()
-    filters = []
-    for scale in bank.scales:
-        rows = bank.rows(scale)
-        values = [tuple(natural[row]) for row in rows]
-        weight = [car.get(bank.names[row].id, 0.0) for row in rows]
-        while len(values) < min(2 * len(rows), max_filters):
-            # The first one is in the largest gap.
-            values.append(bank.family.candidates(values, weight)[0][0])
-            weight.append(min(weight))
-        filters += [NewFilter(scale, new) for new in values[len(rows) :]]
+    spec = scattering.spec
+    most = max(len(bank.rows(scale)) for scale in bank.scales)
+    voices = tuple(2 * q for q in spec.Q)
+    denser = make_family(replace(spec, L=2 * most, Q=voices), scattering.geometry.padded)
+    # Steerable filters of another number have other harmonics.
+    alike = [p.name for p in denser.parameters] == [p.name for p in bank.family.parameters]
+    made = denser.defaults(bank.layer) if alike else {}
+    filters = tuple(
+        NewFilter(scale, tuple(values))
+        for scale in bank.scales
+        for values in _spread(made.get(scale, []), max_filters - len(bank.rows(scale)))
+    )
     if len(filters) > 1:
-        why = f"making layer {bank.layer} denser by {len(filters)} filters"
-        yield Candidate(bank.layer, tuple(filters), why)
+        yield Candidate(bank.layer, filters, f"making the layer denser by {len(filters)} filters")
 
 
 def _opened(bank: FilterBank, scales: Sequence[int], max_filters: int) -> Iterator[Candidate]:
@@ -118,8 +122,9 @@ def _opened(bank: FilterBank, scales: Sequence[int], max_filters: int) -> Iterat
 
 def _spread(values: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, ...]]:
     """Evenly chosen ones where there would be too many."""
-    step = max(1, math.ceil(len(values) / most))
-    return list(values[::step])
+    if most <= 0:
+        return []
+    return list(values[:: max(1, math.ceil(len(values) / most))])
 
 
 def _not_just_dropped(

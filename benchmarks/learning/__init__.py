@@ -1,0 +1,1 @@
+"""What models learn on recordings, online and nested."""
