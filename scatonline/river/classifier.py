@@ -112,3 +112,16 @@ class ScatteringClassifier(ScatteringEstimator, base.Classifier):
         """
         del kwargs
         return self._predict(x)
+
+    def predict_one(self, x: Features, **kwargs: Any) -> Any:
+        """The likeliest class; None while none is known.
+
+        Args:
+            x: Features.
+            kwargs: Nothing; River's interface has them.
+
+        Raises:
+            ShapeError, NumericalError: the features do not fit.
+        """
+        probabilities = self.predict_proba_one(x, **kwargs)
+        return max(probabilities, key=probabilities.__getitem__, default=None)
