@@ -21,6 +21,7 @@ from service.engine import CheckpointSaver, Engine, EngineLimits
 from service.errors import SettingsError
 from service.rpc import RpcServer
 from service.settings import Settings
+from service.start import starting_point
 from service.storage.checkpoints import CheckpointStore
 from service.storage.folder import FolderLock
 from service.telemetry import Instruments, MetricsPage, ModelReport, ReportCollector
@@ -144,21 +145,29 @@ def build_engine(
 ) -> Engine:
     """The engine of one model, continued from its newest whole checkpoint if there is one.
 
+    Without one it starts from what was fitted for it, where the settings name that.
+
     Raises:
         StorageError: the model's folder cannot be used, or no checkpoint in it is whole.
         StateVersionError: the checkpoint belongs to another specification.
-        SettingsError: the model's family is to be chosen and there is nothing to choose it from.
+        SettingsError: the model's family is to be chosen and there is nothing to choose it from, or
+            there is nothing where it is to start from.
     """
     device = torch_device(settings.device)
     store = CheckpointStore(settings.storage.directory / spec.name, settings.storage.keep)
     checkpoint, damaged = store.load_newest()
     own = instruments.of_model(spec.name)
     own.checkpoints_damaged.set(damaged)
-    spec = settled(spec, checkpoint, settings.calibration.get(spec.name), device)
-    if checkpoint is None:
-        model, saved_event = Model(spec, device), None
+    fitted = settings.start.get(spec.name) if checkpoint is None else None
+    begin = checkpoint if fitted is None else starting_point(spec.name, fitted)
+    spec = settled(spec, begin, settings.calibration.get(spec.name), device)
+    if begin is None:
+        model = Model(spec, device)
     else:
-        model = Model.restore(spec, checkpoint.tensors, checkpoint.meta, device)
+        model = Model.restore(spec, begin.tensors, begin.meta, device)
+    # What it starts from is another's: its own storage holds nothing yet.
+    saved_event = None
+    if checkpoint is not None:
         saved_event = checkpoint.event
         own.checkpoint_event.set(checkpoint.event)
         own.checkpoint_timestamp.set(checkpoint.written_s)

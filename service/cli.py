@@ -1,4 +1,4 @@
-"""The command line: `scatonline serve`, `demo`, `filters` and `version`."""
+"""The command line: `scatonline serve`, `fit`, `demo`, `filters` and `version`."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from service import demo, filters
+from service import demo, filters, fit
 from service.errors import ServiceError
 
 
@@ -40,6 +40,10 @@ def _parser() -> argparse.ArgumentParser:
         "--ready-file", type=Path, metavar="FILE", help="write the ports there once ready, as JSON"
     )
     serve.set_defaults(run=_serve)
+
+    make = commands.add_parser("fit", help="fit a model to a recording, to serve from there")
+    fit.add_arguments(make)
+    make.set_defaults(run=fit.run)
 
     show = commands.add_parser("demo", help="stream a recording to a service and show the result")
     demo.add_arguments(show)

@@ -131,6 +131,7 @@ class Settings(BaseSettings):
         threads: Threads that one torch operation may use; 0 leaves torch's choice.
         models: The models served, each under a name of its own.
         calibration: For a model whose ``bank.family`` is ``auto``: a recording to choose it from.
+        start: For a model without a checkpoint of its own: the folder that `scatonline fit` wrote.
     """
 
     model_config = SettingsConfigDict(
@@ -146,6 +147,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0)
     models: tuple[Annotated[ModelSpec, WrapValidator(_in_range)], ...]
     calibration: dict[str, Path] = {}
+    start: dict[str, Path] = {}
 
     @field_validator("models")
     @classmethod
@@ -159,11 +161,12 @@ class Settings(BaseSettings):
         return models
 
     @model_validator(mode="after")
-    def _calibrations_are_of_models(self) -> "Settings":
+    def _files_are_of_models(self) -> "Settings":
         names = {model.name for model in self.models}
-        for name in self.calibration:
-            if name not in names:
-                raise ValueError(f"calibration.{name}: expected the name of a model: {names}")
+        for key, files in (("calibration", self.calibration), ("start", self.start)):
+            for name in files:
+                if name not in names:
+                    raise ValueError(f"{key}.{name}: expected the name of a model: {names}")
         return self
 
     @classmethod
