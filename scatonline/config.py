@@ -18,6 +18,8 @@ Tie = Literal["filter", "scale", "layer"]
 Coupling = Literal["coupled", "free"]
 Compression = Literal["none", "sqrt", "log"]
 ReadoutKind = Literal["poisson", "gaussian", "softmax"]
+Method = Literal["recursive", "window"]
+Kernel = Literal["linear", "nonlinear"]
 Optimiser = Literal["sgd", "adam"]
 Placement = Literal["fixed", "ring"]
 # Stands for the family that scatonline.choice finds best on a calibration set.
@@ -119,6 +121,9 @@ class FeatureSpec:
         raw_grid: Cells along each axis to which the input itself is averaged and used as linear
             terms beside scattering; 0: none.
         raw_weight: Factor on the standardised raw columns.
+        contrast: Where above 0, coefficients of order ≥ 1 are divided by this much more than the
+            mean of order 1 at the same place, in the input's units: what a contour is made of then
+            counts, and not how bright the light was. 0: they are not.
         calibration: Samples after which the columns' means and scales are frozen.
     """
 
@@ -128,6 +133,7 @@ class FeatureSpec:
     order_weight: tuple[float, ...] = (1.0, 1.0, 0.4)
     raw_grid: int = 0
     raw_weight: float = 1.0
+    contrast: float = 0.0
     calibration: int = 64
 
     def __post_init__(self) -> None:
@@ -152,6 +158,9 @@ class FeatureSpec:
         )
         _require(self.raw_grid >= 0, "features.raw_grid", self.raw_grid, "at least 0")
         _positive("features.raw_weight", self.raw_weight)
+        _require(
+            0 <= self.contrast < math.inf, "features.contrast", self.contrast, "finite, at least 0"
+        )
         _require(self.calibration >= 2, "features.calibration", self.calibration, "at least 2")
 
 
@@ -161,18 +170,51 @@ class ReadoutSpec:
 
     Attributes:
         kind: ``poisson`` (counts), ``gaussian`` (values) or ``softmax`` (classes).
-        ridge: Prior precision of a weight on a standardised column, relative to one observation.
-        forgetting: Weight kept by the past at each sample, in (0, 1]; 1 never forgets.
+        method: ``recursive``: a generalised linear model of everything seen, see
+            :mod:`scatonline.readout.recursive`; ``window``: a regression that remembers the newest
+            inputs, see :mod:`scatonline.readout.window`.
+        ridge: Prior precision of a weight on a standardised column, relative to one observation;
+            ``recursive`` only, and in structure checks.
+        forgetting: Weight kept by the past at each sample, in (0, 1]; 1 never forgets;
+            ``recursive`` only.
+        window: Samples that ``window`` remembers.
+        similarity: What ``window`` can see: ``linear`` functions of the columns, or more.
+        noises: Variances of the noise, relative to the signal's, that run side by side.
+        memories: Samples in which a function changes that run side by side; 0: it does not change.
+        refresh: Learned samples after which the columns of one remembered sample are computed anew,
+            since θ has moved; 0: never.
     """
 
     kind: ReadoutKind = "poisson"
     ridge: float = 100.0
     forgetting: float = 1.0
+    method: Method = "recursive"
+    window: int = 1024
+    similarity: Kernel = "nonlinear"
+    noises: tuple[float, ...] = (0.15, 0.5, 1.5)
+    memories: tuple[float, ...] = (0.0,)
+    refresh: int = 2
 
     def __post_init__(self) -> None:
         _one_of("readout.kind", self.kind, ("poisson", "gaussian", "softmax"))
+        _one_of("readout.method", self.method, ("recursive", "window"))
         _positive("readout.ridge", self.ridge)
         _require(0.5 < self.forgetting <= 1, "readout.forgetting", self.forgetting, "in (0.5, 1]")
+        _require(self.window >= 8, "readout.window", self.window, "at least 8 samples")
+        _one_of("readout.similarity", self.similarity, ("linear", "nonlinear"))
+        _require(
+            len(self.noises) > 0 and all(1e-4 <= n < math.inf for n in self.noises),
+            "readout.noises",
+            self.noises,
+            "one or more finite variances of at least 0.0001",
+        )
+        _require(
+            len(self.memories) > 0 and all(m == 0 or 1 <= m < math.inf for m in self.memories),
+            "readout.memories",
+            self.memories,
+            "one or more numbers of samples, each 0 or at least 1",
+        )
+        _require(self.refresh >= 0, "readout.refresh", self.refresh, "at least 0")
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ class Layout:
         if self.uses_scattering:
             flat = x.reshape(-1, *self.spec.shape)
             maps = self.cascade.transform(flat, filters, averages)
+            maps = self._contrast(maps)
             for order in sorted(self.features.orders):
                 start, end = self.ranges[order]
                 if end > start:
@@ -115,6 +116,14 @@ class Layout:
                 span = torch.arange(block.width)
                 index[block.start : block.start + block.width] = before[block.key].start + span
         return index
+
+    def _contrast(self, maps: Tensor) -> Tensor:
+        """Divides orders ≥ 1 by the mean of order 1 at the same place."""
+        start, end = self.ranges.get(1, (0, 0))
+        if self.features.contrast == 0 or end == start:
+            return maps
+        strength = maps[:, start:end].mean(1, keepdim=True).clamp_min(0) + self.features.contrast
+        return torch.cat((maps[:, :start], maps[:, start:] / strength), 1)
 
     def _pooled(self, maps: Tensor, order: int, batch: int) -> Tensor:
         """``(batch·channels, paths, *out)`` → ``(batch, paths·channels·cells)``."""

@@ -54,6 +54,12 @@ class Learner:
         """Whether θ may move at all."""
         return self.spec.learning.enabled and self.layout.uses_scattering
 
+    @property
+    def size(self) -> float:
+        """Mean squared norm of the standardised columns."""
+        weight = self.layout.weight.to(self.device)
+        return float(weight[self.standardiser.scale > 0].square().sum())
+
     def banks(self) -> list[FilterBank]:
         """Banks by layer."""
         return [self.scattering.bank(m + 1) for m in range(len(self.scattering.banks))]
@@ -74,13 +80,13 @@ class Learner:
         """
         z = self.standardiser(columns.detach())
         if columns.requires_grad:
-            error = session.readout.gradient(session.readout.predict(z), target)
-            gradient = (error * self.standardiser.scale).to(columns.dtype)
+            slope = session.readout.gradient(z, target)
+            gradient = (slope * self.standardiser.scale).to(columns.dtype)
             torch.autograd.backward(columns, gradient)
             self.collected += 1
             if self.collected == self.spec.learning.every:
                 self._step_theta()
-        session.readout.observe(z, target)
+        session.readout.observe(z, target, self._refreshed(session))
 
     def calibrate(self, session: Session, columns: Tensor, target: Tensor) -> bool:
         """Notes an early sample; True when the scales changed and readouts must replay.
@@ -148,6 +154,23 @@ class Learner:
         if columns.requires_grad:
             torch.autograd.backward(columns.sum())
             self._to_thetas(filters, self.scattering.build())
+
+    def _refreshed(self, session: Session) -> Tensor | None:
+        """Columns, by the filters as they are now, of a sample that the readout remembers.
+
+        One every few samples, so that what was computed with earlier filters is renewed in turn and
+        the cost of a sample stays flat.
+        """
+        every = self.spec.readout.refresh
+        if not self.learns_theta or every == 0 or session.learned % every:
+            return None
+        ago = session.readout.due()
+        if ago is None:
+            return None
+        with torch.no_grad():
+            x = session.window.recent(ago)
+            columns = self.layout.columns(x[None], self.filters, self.averages)[0]
+        return self.standardiser(columns)
 
     def _step_theta(self) -> None:
         moved = self._to_thetas(self.filters, self._built)

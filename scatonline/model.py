@@ -21,7 +21,7 @@ from scatonline.drift import FilterReport, bank_drift, parameters
 from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
 from scatonline.learner import Learner
 from scatonline.reader import Reader, prepare, unknown_session
-from scatonline.readout import RecursiveReadout
+from scatonline.readout import LINKS, fresh
 from scatonline.sample import Outcome, Prediction, Sample, check_input, check_target
 from scatonline.scores import ScoreReport, combine
 from scatonline.session import Session
@@ -107,8 +107,8 @@ class Model:
                     "take another name or the same outputs"
                 )
             return
-        width = self.learner.layout.width
-        opened = Session.opened(self.spec, session, outputs, width, self.device)
+        width, size = self.learner.layout.width, self.learner.size
+        opened = Session.opened(self.spec, session, outputs, width, size, self.device)
         if self.active is not None:
             opened.carry_over(self._sessions[self.active])
         self._sessions[session] = opened
@@ -198,7 +198,7 @@ class Model:
             filters=learner.filters,
             averages=learner.averages,
             standardiser=learner.standardiser,
-            readouts={n: (s.readout.weights, s.readout.peak) for n, s in self._sessions.items()},
+            readouts={name: s.readout.view() for name, s in self._sessions.items()},
         )
 
     def structure_ready(self) -> str | None:
@@ -229,7 +229,7 @@ class Model:
         session = self._sessions[self.active]
         past, limits = self.structure, self.spec.structure
         since_move = past.learned - past.moved_at
-        inputs, targets = session.window.ordered()
+        inputs, targets = (kept[-limits.window :] for kept in session.window.ordered())
         return StructureCheck(
             spec=self.spec,
             scattering=copy.deepcopy(self.learner.scattering),
@@ -398,7 +398,8 @@ class Model:
         """Scores ``prediction``, learns from the sample, returns the loss."""
         y = torch.from_numpy(target.astype(np.float64)).to(self.device)
         session.score.add(prediction.values, target.astype(np.float64))
-        loss = session.readout.link.loss(
+        link = LINKS[self.spec.readout.kind]
+        loss = link.loss(
             torch.from_numpy(prediction.values).double(),
             torch.from_numpy(target.astype(np.float64)),
         )
@@ -410,7 +411,7 @@ class Model:
         session.learned += 1
         self.structure = replace(self.structure, learned=self.structure.learned + 1)
         self.active = session.name
-        return float(loss.nansum() if session.readout.link.classes else loss.nanmean())
+        return float(loss.nansum() if link.classes else loss.nanmean())
 
     def _replay_calibration(self) -> None:
         """Teaches the first samples again, after the columns' scales changed.
@@ -419,8 +420,12 @@ class Model:
         takes over again, from the session before its first sample.
         """
         for session in self._sessions.values():
-            session.readout = RecursiveReadout.fresh(
-                self.spec.readout, self.learner.layout.width, len(session.outputs), self.device
+            session.readout = fresh(
+                self.spec.readout,
+                self.learner.layout.width,
+                session.outputs,
+                self.learner.size,
+                self.device,
             )
         untaught, last = dict(self._sessions), None
         for name, columns, target in self.learner.calibration:

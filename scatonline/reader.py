@@ -12,7 +12,7 @@ from scatonline.cascade import Averages, Filters
 from scatonline.config import ModelSpec
 from scatonline.errors import UnknownName
 from scatonline.features import Layout, Standardiser
-from scatonline.readout import LINKS, predict
+from scatonline.readout import View
 from scatonline.sample import Prediction, check_input
 
 
@@ -31,7 +31,7 @@ class Reader:
     Attributes:
         spec: The model's specification.
         event: Its version.
-        readouts: Weights (intercept first) and largest targets, by session.
+        readouts: By session.
     """
 
     spec: ModelSpec
@@ -41,7 +41,7 @@ class Reader:
     filters: Filters
     averages: Averages | None
     standardiser: Standardiser
-    readouts: Mapping[str, tuple[Tensor, Tensor]]
+    readouts: Mapping[str, View]
 
     def predict(self, session: str, x: NDArray[np.generic]) -> Prediction:
         """Prediction for one input.
@@ -61,9 +61,7 @@ class Reader:
         with torch.no_grad():
             scaled = prepare(self.spec, x, self.device)
             columns = self.layout.columns(scaled[None], self.filters, self.averages)[0]
-            link = LINKS[self.spec.readout.kind]
-            weights, peak = self.readouts[session]
-            values = predict(link, weights, peak, self.standardiser(columns))
+            values = self.readouts[session].predict(self.standardiser(columns))
         return Prediction(values.float().cpu().numpy(), self.event)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scatonline.config import ModelSpec
 from scatonline.errors import DuplicateName
-from scatonline.readout import RecursiveReadout
+from scatonline.readout import Readout, fresh
 from scatonline.scores import Score
 from scatonline.structure import Window
 
@@ -32,7 +32,7 @@ class Session:
 
     name: str
     outputs: tuple[str, ...]
-    readout: RecursiveReadout
+    readout: Readout
     window: Window
     score: Score
     learned: int = 0
@@ -40,41 +40,36 @@ class Session:
 
     @classmethod
     def opened(
-        cls, spec: ModelSpec, name: str, outputs: Sequence[str], width: int, device: str
+        cls,
+        spec: ModelSpec,
+        name: str,
+        outputs: Sequence[str],
+        width: int,
+        size: float,
+        device: str,
     ) -> "Session":
-        """A session that has seen nothing."""
+        """A session that has seen nothing; ``size`` is the mean squared norm of its columns."""
         kind, count = spec.readout.kind, len(outputs)
+        kept = spec.structure.window
+        if spec.readout.method == "window":
+            # Remembered inputs are transformed again when the filters have moved.
+            kept = max(kept, spec.readout.window)
         return cls(
             name,
             tuple(outputs),
-            RecursiveReadout.fresh(spec.readout, width, count, device),
-            Window(spec.structure.window, (spec.channels, *spec.shape), count, device),
+            fresh(spec.readout, width, outputs, size, device),
+            Window(kept, (spec.channels, *spec.shape), count, device),
             Score(kind, count),
         )
 
     def carry_over(self, earlier: "Session") -> None:
-        """Starts from an earlier session's weights for the outputs that both have, by name.
-
-        What the earlier one knew about the columns is taken over only when all outputs match:
-        otherwise new outputs would start with steps too small for what they know.
-        """
+        """Starts from an earlier session's readout; outputs are matched by name."""
         matched = [
             (i, earlier.outputs.index(o))
             for i, o in enumerate(self.outputs)
             if o in earlier.outputs
         ]
-        if not matched:
-            return
-        here, there = (torch.tensor(index) for index in zip(*matched, strict=True))
-        weights = self.readout.weights.clone()
-        weights[:, here] = earlier.readout.weights[:, there]
-        self.readout.weights = weights
-        for name in ("total", "seen", "peak"):
-            values = getattr(self.readout, name).clone()
-            values[here] = getattr(earlier.readout, name)[there]
-            setattr(self.readout, name, values)
-        if len(matched) == len(self.outputs):
-            self.readout.precision = earlier.readout.precision.clone()
+        self.readout.succeed(earlier.readout, matched)  # type: ignore[arg-type]
 
     def require_new(self, sample_id: str) -> None:
         """Refuses an id that was sent before.
@@ -95,5 +90,5 @@ class Session:
             del self.ids[next(iter(self.ids))]
 
     def restructure(self, index: Tensor) -> None:
-        """Follows the columns to another layout, see :meth:`RecursiveReadout.restructured`."""
+        """Follows the columns to another layout, see the readouts' ``restructured``."""
         self.readout = self.readout.restructured(index)

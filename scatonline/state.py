@@ -19,7 +19,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 3
+FORMAT = 4
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]
@@ -116,14 +116,10 @@ def _gradient_of(use: Use) -> str:
 def session_state(session: Session) -> tuple[Tensors, Meta]:
     """Readout, window, score, ids."""
     tensors: Tensors = {
-        "precision": session.readout.precision,
-        "weights": session.readout.weights,
-        "total": session.readout.total,
-        "seen": session.readout.seen,
-        "peak": session.readout.peak,
         "window.inputs": session.window.inputs,
         "window.targets": session.window.targets,
     }
+    tensors |= {f"readout.{name}": table for name, table in session.readout.tensors().items()}
     tensors |= {f"score.{k}": torch.from_numpy(v) for k, v in session.score.arrays().items()}
     meta = {
         "name": session.name,
@@ -131,7 +127,7 @@ def session_state(session: Session) -> tuple[Tensors, Meta]:
         "learned": session.learned,
         "written": session.window.written,
         "scored": session.score.samples,
-        "turn": session.readout.turn,
+        "readout": session.readout.meta(),
         "ids": list(session.ids),
     }
     return tensors, meta
@@ -139,12 +135,14 @@ def session_state(session: Session) -> tuple[Tensors, Meta]:
 
 def restore_session(spec: ModelSpec, tensors: Tensors, meta: Meta, device: str) -> Session:
     """Inverse of :func:`session_state`."""
-    width = tensors["weights"].shape[0] - 1
-    session = Session.opened(spec, meta["name"], meta["outputs"], width, device)
-    readout, window = session.readout, session.window
-    readout.precision, readout.weights = tensors["precision"], tensors["weights"]
-    readout.total, readout.seen, readout.peak = (tensors[k] for k in ("total", "seen", "peak"))
-    readout.turn = meta["turn"]
+    session = Session.opened(spec, meta["name"], meta["outputs"], 0, 0.0, device)
+    window = session.window
+    kept = {
+        name.removeprefix("readout."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("readout.")
+    }
+    session.readout.load(kept, meta["readout"])
     window.inputs, window.targets = tensors["window.inputs"], tensors["window.targets"]
     window.written = meta["written"]
     arrays = {k: tensors[f"score.{k}"].cpu().numpy() for k in session.score.arrays()}

@@ -17,12 +17,14 @@ keeps the ridge it started with.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from scatonline.config import ReadoutSpec
+from scatonline.config import ReadoutKind, ReadoutSpec
 from scatonline.readout.links import LINKS, Link
 
 # The intercept is all but free.
@@ -31,6 +33,26 @@ _CURVATURE = (0.05, 20.0)
 _COUNT_FLOOR = 0.05
 # Length of a round of reminders of the prior, as a share of the memory 1/(1 − γ).
 _ROUND = 0.25
+_TABLES = ("precision", "weights", "total", "seen", "peak")
+
+
+@dataclass(frozen=True)
+class RecursiveView:
+    """A :class:`RecursiveReadout` as it was at one sample, for other threads.
+
+    Attributes:
+        kind: Meaning of the targets.
+        weights: ``(width + 1, outputs)``, the intercept first.
+        peak: ``(outputs,)`` largest target observed.
+    """
+
+    kind: ReadoutKind
+    weights: Tensor
+    peak: Tensor
+
+    def predict(self, z: Tensor) -> Tensor:
+        """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
+        return predict(LINKS[self.kind], self.weights, self.peak, z)
 
 
 @dataclass
@@ -73,22 +95,31 @@ class RecursiveReadout:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
         return predict(self.link, self.weights, self.peak, z)
 
-    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def view(self) -> "RecursiveView":
+        """As it is now; later steps do not change it."""
+        return RecursiveView(self.spec.kind, self.weights, self.peak)
+
+    def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """d/dz of the mean negative log-likelihood, weights held fixed: ``(width,)``.
 
         The mean is over observed outputs. Poisson terms are divided by the output's mean count, so
         that busy cells do not drown quiet ones.
         """
-        error = -self.link.residual(prediction, target) / self._anchor()
+        error = -self.link.residual(self.predict(z), target) / self._anchor()
         observed = (~torch.isnan(target)).sum().clamp_min(1)
         return self.weights[1:] @ (error / observed)
 
-    def observe(self, z: Tensor, target: Tensor) -> None:
+    def due(self) -> None:
+        """Nothing is remembered that could be refreshed."""
+        return None
+
+    def observe(self, z: Tensor, target: Tensor, refreshed: Tensor | None = None) -> None:
         """Learns from one sample.
 
         Args:
             z: ``(width,)`` standardised columns, float64.
             target: ``(outputs,)`` float64, NaN where missing.
+            refreshed: Never given, see :meth:`due`.
         """
         self.total = self.total + torch.nan_to_num(target, nan=0.0)
         self.seen = self.seen + (~torch.isnan(target))
@@ -125,6 +156,43 @@ class RecursiveReadout:
         fresh.weights[place] = weights
         fresh.total, fresh.seen, fresh.peak = self.total, self.seen, self.peak
         return fresh
+
+    def succeed(self, earlier: "RecursiveReadout", matched: Sequence[tuple[int, int]]) -> None:
+        """Starts from an earlier readout's weights for the outputs that both have.
+
+        What the earlier one knew about the columns is taken over only when all outputs match:
+        otherwise new outputs would start with steps too small for what they know.
+
+        Args:
+            earlier: The readout before.
+            matched: (output here, output there).
+        """
+        if not matched:
+            return
+        here, there = (torch.tensor(index) for index in zip(*matched, strict=True))
+        weights = self.weights.clone()
+        weights[:, here] = earlier.weights[:, there]
+        self.weights = weights
+        for name in ("total", "seen", "peak"):
+            values = getattr(self, name).clone()
+            values[here] = getattr(earlier, name)[there]
+            setattr(self, name, values)
+        if len(matched) == weights.shape[1]:
+            self.precision = earlier.precision.clone()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State that a checkpoint keeps."""
+        return {name: getattr(self, name) for name in _TABLES}
+
+    def meta(self) -> dict[str, Any]:
+        """The rest of the state, JSON-safe."""
+        return {"turn": self.turn}
+
+    def load(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`tensors` and :meth:`meta`."""
+        for name in _TABLES:
+            setattr(self, name, tensors[name])
+        self.turn = meta["turn"]
 
     def _anchor(self) -> Tensor:
         if not self.link.anchored:

@@ -41,6 +41,16 @@ class Window:
         self.inputs[at], self.targets[at] = x, target
         self.written += 1
 
+    def recent(self, ago: int) -> Tensor:
+        """Input of the sample written ``ago`` samples before the newest, which must still be held.
+
+        Raises:
+            IndexError: it is not.
+        """
+        if not 0 <= ago < len(self):
+            raise IndexError(f"sample {ago} before the newest: the window holds {len(self)}")
+        return self.inputs[(self.written - 1 - ago) % len(self.inputs)]
+
     def ordered(self) -> tuple[Tensor, Tensor]:
         """Copies of inputs and targets, oldest first."""
         if self.written <= len(self.inputs):

@@ -1,0 +1,57 @@
+"""A table of remembered columns that one thread writes while others read older versions of it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Rows that share memory: what is copied when one of them is written.
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Rows:
+    """``(rows, width)`` float32 in pieces that are never changed, only replaced.
+
+    Attributes:
+        pieces: Blocks of neighbouring rows.
+        norms: ``(rows,)`` float64, squared norm of each.
+    """
+
+    pieces: tuple[Tensor, ...]
+    norms: Tensor
+
+    @classmethod
+    def blank(cls, count: int, width: int, device: str) -> "Rows":
+        """Zeros."""
+        sizes = [min(_CHUNK, count - first) for first in range(0, count, _CHUNK)]
+        zeros = tuple(torch.zeros(size, width, device=device) for size in sizes)
+        return cls(zeros, torch.zeros(count, dtype=torch.float64, device=device))
+
+    @classmethod
+    def of(cls, table: Tensor) -> "Rows":
+        """From one tensor."""
+        return cls(tuple(torch.split(table, _CHUNK)), table.double().square().sum(1))
+
+    def table(self) -> Tensor:
+        """All rows in one tensor."""
+        return torch.cat(self.pieces)
+
+    def row(self, slot: int) -> Tensor:
+        """One row, ``(width,)``."""
+        return self.pieces[slot // _CHUNK][slot % _CHUNK]
+
+    def products(self, z: Tensor, count: int) -> Tensor:
+        """⟨row, z⟩ of the first ``count`` rows with ``z`` ``(width,)``: ``(count,)`` float64."""
+        used = self.pieces[: max(1, -(-count // _CHUNK))]
+        point = z.float()
+        return torch.cat([piece @ point for piece in used])[:count].double()
+
+    def written(self, slot: int, z: Tensor) -> "Rows":
+        """With ``z`` in one row."""
+        number, place = divmod(slot, _CHUNK)
+        piece = self.pieces[number].clone()
+        piece[place] = z.float()
+        norms = self.norms.clone()
+        norms[slot] = piece[place].double().square().sum()
+        return Rows((*self.pieces[:number], piece, *self.pieces[number + 1 :]), norms)
