@@ -29,9 +29,7 @@ _PRIOR_SPREAD = 3.0
 # Prior of Σ: a level's variance between windows of a class, that of 14 % of amplitude.
 _PRIOR_VARIANCE = 0.02
 # What all classes have in common after an alarm, and each for itself, as shares of the misfit.
-_SHARED, _OWN = 1.0, 0.3
-# Windows of one action resemble each other, so that their surprises count less than independent.
-_SURPRISE = 0.3
+_SHARED, _OWN = 0.8, 0.2
 # Weight that passes between rates of drift at a sample (fixed share: Herbster & Warmuth 1998).
 _SHARE = 0.01
 # Share of the weight that the present placement has after an alarm, if there are others.
@@ -101,32 +99,30 @@ class MovingClasses:
         density: Tensor = constant[:, None] - d / 2 * variance.log() - tail
         return density
 
-    def evidence(self, x: Tensor) -> Tensor:
-        """What an input says of hypotheses and classes: ``(H, K)`` logarithms.
-
-        The class given the input counts in full, the input itself less (see ``_SURPRISE``).
-        """
-        density = self.density(x)
-        return density - (1 - _SURPRISE) * torch.logsumexp(density, 1, keepdim=True)
-
-    def misfit(self, x: Tensor) -> float:
-        """How far an input is from the nearest class: squared deviations, mean over channels.
+    def misfit(self, x: Tensor) -> Tensor:
+        """How far inputs are from the nearest class: squared deviations, mean over channels.
 
         In units of what is expected, by the best hypothesis: near 1 where nothing has moved. 0 as
         long as no class is known.
+
+        Args:
+            x: ``(..., d)``.
         """
         if not bool(self.seen.any()):
-            return 0.0
+            return x.new_zeros(x.shape[:-1])
         best = int(self.weight.argmax())
         spread = (self.spread[best] + self._drifts()[best]).diagonal() + 1
         root = torch.linalg.cholesky(self.scatter[best] / self.freedom[best])
-        deviation = torch.linalg.solve_triangular(root, (x - self.mean[best]).T, upper=False)
-        distances = deviation.square().mean(0) / spread
-        return float(distances[self.seen].min())
+        deviation = (x[..., None, :] - self.mean[best][self.seen]).transpose(-1, -2)
+        # Whitened by the inverse factor, which many inputs share.
+        whitened = torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False)
+        distances = (whitened @ deviation).square().mean(-2) / spread[self.seen]
+        nearest: Tensor = distances.amin(-1)
+        return nearest
 
     def learn(self, x: Tensor, chosen: int) -> None:
         """Learns that ``x`` ``(d,)`` is of class ``chosen``."""
-        self.weight = self.weight + self.evidence(x)[:, chosen]
+        self.weight = self.weight + self.density(x)[:, chosen]
         self._settle()
         spread = self.spread + self._drifts()
         variance = spread[:, chosen, chosen] + 1
@@ -140,18 +136,23 @@ class MovingClasses:
         self.seen = self.seen.clone()
         self.seen[chosen] = True
 
-    def loosen(self, misfit: float, moves: Tensor) -> None:
-        """Lets all classes move at once, by about ``misfit`` in units of Σ.
+    def loosen(self, recent: Tensor, moves: Tensor) -> None:
+        """Lets all classes move at once, by as much as recent inputs are unlike them.
+
+        A placement in which the inputs fit better is given less room, and so is the likelier one.
 
         Args:
-            misfit: From :meth:`misfit`.
+            recent: ``(inputs, d)``, after the move.
             moves: ``(placements, d)``, the old channel of each present one; the first stays.
         """
         count = len(DRIFTS)
         place = int(torch.logsumexp(self.weight.reshape(-1, count), 1).argmax())
         rows = slice(place * count, (place + 1) * count)
-        loosened = self.spread[rows] + misfit * (_SHARED + _OWN * self.own)
-        self.spread = loosened.repeat(len(moves), 1, 1)
+        # Inputs put back, instead of the classes moved: (placements, inputs, d).
+        put_back = recent[:, moves.argsort(1)].transpose(0, 1)
+        room = self.misfit(put_back).median(1).values.clamp_min(1).repeat_interleave(count)
+        grown = room[:, None, None] * (_SHARED + _OWN * self.own)
+        self.spread = self.spread[rows].repeat(len(moves), 1, 1) + grown
         self.mean = torch.cat([self.mean[rows][:, :, move] for move in moves])
         self.scatter = torch.cat([self.scatter[rows][:, move][:, :, move] for move in moves])
         self.freedom = self.freedom[rows].repeat(len(moves))

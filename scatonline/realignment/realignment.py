@@ -70,6 +70,7 @@ class Realignment:
         self.moves = placements(spec.placement, channels).to(device)
         self.arrived = self.learned = self.loosened = self.alarms = 0
         self._misfits: list[float] = []
+        self._newest = torch.zeros(0, channels, dtype=torch.float64, device=device)
         self._waiting: dict[int, Tensor] = {}
         # Filter after all waiting windows; None where it must be run again.
         self._filtered: Tensor | None = None
@@ -132,7 +133,7 @@ class Realignment:
         """State, not copied."""
         waiting = {f"waiting.{number}": level for number, level in self._waiting.items()}
         classes = {f"classes.{name}": t for name, t in self.classes.tensors().items()}
-        return classes | waiting | {"blend": self.blend.weight}
+        return classes | waiting | {"blend": self.blend.weight, "newest": self._newest}
 
     def meta(self) -> dict[str, Any]:
         """The rest of the state, JSON-safe."""
@@ -153,7 +154,7 @@ class Realignment:
         known = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
         self.classes.load(known, meta)
         self.persistence.load(meta["persistence"])
-        self.blend.weight = tensors["blend"]
+        self.blend.weight, self._newest = tensors["blend"], tensors["newest"]
         for name in ("arrived", "learned", "loosened", "alarms"):
             setattr(self, name, int(meta[name]))
         self._misfits = [float(m) for m in meta["misfits"]]
@@ -162,22 +163,24 @@ class Realignment:
 
     def _watch(self, level: Tensor) -> None:
         """Loosens what is known if the newest windows are unlike every class."""
-        self._misfits = [*self._misfits, self.classes.misfit(level)][-_NEIGHBOURS:]
+        self._newest = torch.cat((self._newest, level[None]))[-_NEIGHBOURS:]
+        self._misfits = [*self._misfits, float(self.classes.misfit(level))][-_NEIGHBOURS:]
         typical = median_low(self._misfits)
         settled = self.learned - self.loosened > self.spec.memory
         if settled and len(self._misfits) == _NEIGHBOURS and typical > self.spec.alarm:
-            self.classes.loosen(typical, self.moves)
+            unlike = torch.tensor(self._misfits, device=level.device) >= typical
+            self.classes.loosen(self._newest[unlike], self.moves)
             self.loosened, self.alarms = self.learned, self.alarms + 1
-            self._misfits = []
+            self._misfits, self._newest = [], self._newest[:0]
             self._filtered = None
 
     def _run(self) -> Tensor:
         """Filter over all windows that wait: ``(hypotheses, classes)`` logarithms."""
         first, *others = self._waiting.values()
         past = self.persistence.start(self.classes.weight)
-        past = _normalised(past + self.classes.evidence(first))
+        past = _normalised(past + self.classes.density(first))
         for level in others:
-            past = _normalised(self.persistence.onward(past) + self.classes.evidence(level))
+            past = _normalised(self.persistence.onward(past) + self.classes.density(level))
         return past
 
     def _next(self, level: Tensor) -> Tensor:
@@ -186,7 +189,7 @@ class Realignment:
             past = self.persistence.start(self.classes.weight)
         else:
             past = self.persistence.onward(self._filtered)
-        return _normalised(past + self.classes.evidence(level))
+        return _normalised(past + self.classes.density(level))
 
     def _decoded(self, level: Tensor, filtered: Tensor, readout: Tensor) -> Decoded:
         opinions = torch.stack((readout.double(), torch.logsumexp(filtered, 0).exp()))
