@@ -44,31 +44,32 @@ class Inverse:
         inverse = self.inverse[:, :used, :used]
         alpha = self.alpha[:, :used]
         # Out: their columns of P, and the little matrix that undoes them; the identity if empty.
-        gone = inverse[:, :, slots].clone()
-        corner = gone[:, slots] + torch.diag(1 - self.filled[slots])
-        undo = torch.linalg.inv(corner)
-        similar = similar * self.filled[:used, None]
-        similar[:, slots] = 0
-        reach = inverse @ similar
-        reach = reach - gone @ (undo @ (gone.transpose(1, 2) @ similar))
-        reach[:, slots] = 0
-        alpha = alpha - gone @ (undo @ alpha[:, slots])
+        # Out: with P_S = G Rᵀ and P_SS = R Rᵀ, P loses G Gᵀ; an empty slot has nothing to lose.
+        columns = inverse[:, :, slots]
+        root = torch.linalg.cholesky(columns[:, slots] + torch.diag(1 - self.filled[slots]))
+        gone = _divided(columns, root)
+        alpha = alpha - gone @ _solved(root, alpha[:, slots])
         alpha[:, slots] = 0
         # In again, with their new similarities.
-        schur = own + torch.diag_embed(self.noise[:, None].expand(-1, len(slots)))
-        schur = schur - similar.transpose(1, 2) @ reach
-        back = torch.linalg.inv(schur)
+        similar = similar * self.filled[:used, None]
+        similar[:, slots] = 0
+        reach = inverse @ similar - gone @ (gone.transpose(1, 2) @ similar)
+        reach[:, slots] = 0
+        schur = own - similar.transpose(1, 2) @ reach
+        schur = schur + torch.diag_embed(self.noise[:, None].expand(-1, len(slots)))
         surprise = values - similar.transpose(1, 2) @ alpha
         reach[:, slots] = -torch.eye(len(slots), dtype=reach.dtype, device=reach.device)
-        edge = reach @ back
-        left = torch.cat((-gone @ undo, edge), 2)
-        inverse.baddbmm_(left, torch.cat((gone, reach), 2).transpose(1, 2))
-        # Rounding would leave something of the old rows, which grows from one replacement to the
-        # next; written out, rows and columns start clean and symmetric.
-        inverse[:, :, slots] = -edge
-        inverse[:, slots] = -edge.transpose(1, 2)
+        root = torch.linalg.cholesky(schur)
+        come = _divided(reach, root)
+        # Written as products of a factor with itself, so that P stays symmetric to the last bit:
+        # what it is not grows from one replacement to the next.
+        inverse.baddbmm_(torch.cat((-gone, come), 2), torch.cat((gone, come), 2).transpose(1, 2))
+        edge = come @ come[:, slots].transpose(1, 2)
+        inverse[:, :, slots] = edge
+        inverse[:, slots] = edge.transpose(1, 2)
+        alpha = alpha - come @ _solved(root, surprise)
         fresh = self.alpha.clone()
-        fresh[:, :used] = alpha - reach @ (back @ surprise)
+        fresh[:, :used] = alpha
         self.alpha = fresh
         self.filled[slots] = 1
 
@@ -83,3 +84,13 @@ class Inverse:
         root = torch.linalg.cholesky(gram + torch.diag_embed(noise))
         self.inverse[:, :used, :used] = torch.cholesky_inverse(root)
         self.alpha[:, :used] = self.inverse[:, :used, :used] @ values
+
+
+def _divided(columns: Tensor, root: Tensor) -> Tensor:
+    """Columns·R⁻ᵀ."""
+    return torch.linalg.solve_triangular(root.mT, columns, upper=True, left=False)
+
+
+def _solved(root: Tensor, values: Tensor) -> Tensor:
+    """R⁻¹·values."""
+    return torch.linalg.solve_triangular(root, values, upper=False)

@@ -79,13 +79,17 @@ def test_linear_window_is_ridge_regression() -> None:
     np.testing.assert_allclose(taught.predict(probe), expected, atol=1e-5)
 
 
-def test_exact_after_thousands_of_samples() -> None:
-    """Updates of the inverse do not let rounding grow."""
+@pytest.mark.parametrize("offset", [0.0, 2.0])
+def test_exact_after_thousands_of_samples(offset: float) -> None:
+    """Updates of the inverse do not let rounding grow, nor where columns come off their mean."""
     taught = readout(window=16, noises=(0.15, 1.5))
     (probe, _), *stream = samples(4001)
-    for z, y in stream:
-        taught.observe(z, y, z if taught.due() is not None else None)
-    np.testing.assert_allclose(own(taught, probe), direct(taught, probe), atol=1e-5)
+    for number, (z, y) in enumerate(stream):
+        away = 0.9 * z + offset * number / len(stream)
+        taught.observe(away, y, away if taught.due() is not None else None)
+    inverse = taught.inverse.inverse
+    np.testing.assert_allclose(inverse, inverse.transpose(1, 2), atol=1e-14)
+    np.testing.assert_allclose(own(taught, probe), direct(taught, probe), atol=1e-4)
 
 
 def test_due_names_every_remembered_sample_in_turn() -> None:
