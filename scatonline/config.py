@@ -344,6 +344,30 @@ class RealignmentSpec:
 
 
 @dataclass(frozen=True)
+class AdaptationSpec:
+    """What a model does when its loss goes up, and what keeps learning from doing harm.
+
+    Attributes:
+        detect: Whether a change of the loss is acted upon: the readout starts anew from what it
+            knows, θ moves faster for a while, and a structure check is due soon.
+        boost: Factor on the rate of θ after a change.
+        boosted: Learned samples for which it holds.
+        shadow: Whether a model that never moves a filter runs beside; if the learned one is worse
+            with confidence, its filters and readouts go back to that one's. It costs about as much
+            again as learning without moving θ.
+    """
+
+    detect: bool = True
+    boost: float = 3.0
+    boosted: int = 200
+    shadow: bool = False
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.boost < math.inf, "adaptation.boost", self.boost, "finite, at least 1")
+        _require(self.boosted >= 0, "adaptation.boosted", self.boosted, "at least 0")
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A whole model.
 
@@ -364,6 +388,7 @@ class ModelSpec:
     readout: ReadoutSpec = field(default_factory=ReadoutSpec)
     learning: LearningSpec = field(default_factory=LearningSpec)
     structure: StructureSpec = field(default_factory=StructureSpec)
+    adaptation: AdaptationSpec = field(default_factory=AdaptationSpec)
     input_scale: tuple[float, ...] = (1.0,)
     pending: int = 4096
     seed: int = 0
@@ -421,6 +446,7 @@ class ModelSpec:
             "readout": ReadoutSpec,
             "learning": LearningSpec,
             "structure": StructureSpec,
+            "adaptation": AdaptationSpec,
         }
         arguments = {
             key: _build(parts[key], value) if key in parts else value

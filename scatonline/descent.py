@@ -32,18 +32,19 @@ class Descent:
         self.second = torch.zeros_like(self.first)
         self.steps = self.first.new_zeros(len(bank), 1)
 
-    def step(self, bank: FilterBank, gradient: Tensor) -> None:
+    def step(self, bank: FilterBank, gradient: Tensor, factor: float = 1.0) -> None:
         """Moves ``bank.theta`` against ``gradient``.
 
         Args:
             bank: The filters.
             gradient: ``(filters, parameters)``; rows that are not finite do not move.
+            factor: On the rate, for this step; the caps hold all the same.
         """
         finite = torch.isfinite(gradient).all(1, keepdim=True)
         gradient = torch.where(finite, gradient, torch.zeros_like(gradient))
         self.steps = self.steps + 1
         direction = self._tied(bank, self._direction(self._tied(bank, gradient)))
-        proposed = bank.theta.detach() - self.spec.rate * direction
+        proposed = bank.theta.detach() - factor * self.spec.rate * direction
         with torch.no_grad():
             # Not even by the momentum of earlier gradients.
             bank.theta.copy_(torch.where(finite, self._capped(bank, proposed), bank.theta))

@@ -34,6 +34,8 @@ class Learner:
         filters: Present ψ̂; leaves of the gradient; replaced, never changed in place.
         collected: Samples whose gradients wait on ``filters``.
         calibration: (session, columns, target) of the first samples, until the scales are frozen.
+        boosted: Learned samples for which θ still moves faster, after a change.
+        retreats: Times that learned filters were given up for the first ones.
     """
 
     def __init__(self, spec: ModelSpec, device: str) -> None:
@@ -46,6 +48,7 @@ class Learner:
         self.standardiser = Standardiser.silent(self.layout.width, device)
         self.calibration: list[tuple[str, Tensor, Tensor]] = []
         self.calibrated = False
+        self.boosted = self.retreats = 0
         self.rebuild()
         self._warm_up()
 
@@ -62,7 +65,7 @@ class Learner:
 
     def banks(self) -> list[FilterBank]:
         """Banks by layer."""
-        return [self.scattering.bank(m + 1) for m in range(len(self.scattering.banks))]
+        return _banks(self.scattering)
 
     def columns(self, x: Tensor, session: Session) -> Tensor:
         """Raw columns of one input ``(channels, *shape)``: ``(width,)``, with graph if θ learns."""
@@ -79,6 +82,7 @@ class Learner:
             target: ``(outputs,)`` float64, NaN where missing.
         """
         z = self.standardiser(columns.detach())
+        self.boosted = max(0, self.boosted - 1)
         if columns.requires_grad:
             slope = session.readout.gradient(z, target)
             gradient = (slope * self.standardiser.scale).to(columns.dtype)
@@ -133,6 +137,19 @@ class Learner:
         self.rebuild()
         return index
 
+    def retreat(self, fixed: "Learner") -> None:
+        """Takes another learner's filters, columns and scales, and learns on, half as fast."""
+        scattering = copy.deepcopy(fixed.scattering)
+        for mine, theirs in zip(self.banks(), _banks(scattering), strict=True):
+            # Ids of filters that are gone are not given again.
+            theirs.made.update({j: max(n, theirs.made.get(j, 0)) for j, n in mine.made.items()})
+        self.scattering = scattering
+        self.descents = [Descent(self.spec.learning, bank) for bank in self.banks()]
+        self.layout = Layout(self.spec, scattering.cascade)
+        self.standardiser = fixed.standardiser
+        self.retreats += 1
+        self.rebuild()
+
     def rebuild(self) -> None:
         """Makes the filters from the present θ."""
         self.collected = 0
@@ -176,8 +193,13 @@ class Learner:
         moved = self._to_thetas(self.filters, self._built)
         for bank, descent, gradient in zip(self.banks(), self.descents, moved, strict=True):
             if gradient is not None:
-                descent.step(bank, gradient / self.collected)
+                descent.step(bank, gradient / self.collected, self._haste())
         self.rebuild()
+
+    def _haste(self) -> float:
+        """Factor on the rate of θ: more for a while after a change, less after each retreat."""
+        boost = self.spec.adaptation.boost if self.boosted > 0 else 1.0
+        return boost * 0.5**self.retreats
 
     def _to_thetas(self, leaves: Filters, built: Filters) -> tuple[Tensor | None, ...]:
         """Takes the gradients that wait on filters on to every layer's θ."""
@@ -188,6 +210,10 @@ class Learner:
             outputs, thetas, gradients, allow_unused=True
         )
         return moved
+
+
+def _banks(scattering: Scattering) -> list[FilterBank]:
+    return [scattering.bank(m + 1) for m in range(len(scattering.banks))]
 
 
 def _moved(scattering: Scattering, move: Move) -> int:

@@ -7,7 +7,7 @@ raises has changed nothing. One thread owns a model; only :class:`Reader` and
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scatonline import state
+from scatonline.changes import ChangeWatch
 from scatonline.config import ModelSpec
 from scatonline.drift import FilterReport, bank_drift, parameters
 from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
+from scatonline.guard import Comparison, Retreat, fixed
 from scatonline.learner import Learner
 from scatonline.reader import Reader, prepare, unknown_session
 from scatonline.readout import LINKS, fresh
@@ -33,6 +35,8 @@ from scatonline.structure import (
     StructureState,
 )
 
+# Changes and retreats remembered.
+_REMEMBERED = 1000
 # Windows for which a filter that was dropped may not come back.
 _NO_RETURN_WINDOWS = 5
 
@@ -45,6 +49,21 @@ class Pending:
     prediction: Prediction
 
 
+@dataclass(frozen=True)
+class Alarm:
+    """The loss went up for good, and the model acted upon it.
+
+    Attributes:
+        event: Event number.
+        session: Session learned from.
+        detector: What found it.
+    """
+
+    event: int
+    session: str
+    detector: str
+
+
 class Model:
     """One learnable scattering model.
 
@@ -52,6 +71,9 @@ class Model:
         spec: What it was made from.
         event: Events so far; its version.
         expired: Samples whose label never came before the pending store was full.
+        alarms: Changes of the loss, oldest first.
+        retreats: Times that learned filters were given up, oldest first.
+        shadow: The model beside that never moves a filter, if there is one.
     """
 
     def __init__(self, spec: ModelSpec, device: str = "cpu") -> None:
@@ -65,6 +87,13 @@ class Model:
         self.expired = 0
         self.learner = Learner(spec, device)
         self.structure = StructureState()
+        self.watch = ChangeWatch()
+        self.alarms: tuple[Alarm, ...] = ()
+        self.retreats: tuple[Retreat, ...] = ()
+        self.comparison = Comparison()
+        self.shadow: Model | None = None
+        if spec.adaptation.shadow and self.learner.learns_theta:
+            self.shadow = Model(fixed(spec), device)
         self.active: str | None = None
         self._sessions: dict[str, Session] = {}
         self._pending: dict[tuple[str, str], Pending] = {}
@@ -113,6 +142,8 @@ class Model:
             opened.carry_over(self._sessions[self.active])
         self._sessions[session] = opened
         self.event += 1
+        if self.shadow is not None:
+            self.shadow.open_session(session, outputs)
 
     def check_input(self, session: str, x: NDArray[np.generic]) -> None:
         """Refuses what :meth:`Reader.predict` would refuse; changes nothing."""
@@ -150,8 +181,12 @@ class Model:
         self.event += 1
         if sample.target is None:
             self._wait(sample, Pending(x, prediction))
+            if self.shadow is not None:
+                self.shadow.step(sample)
             return Outcome(sample.id, prediction, False, True, None, self.event)
         loss = self._learn(session, x, columns, prediction, sample.target)
+        if self.shadow is not None:
+            self._compare(loss, self.shadow.step(sample).loss)
         return Outcome(sample.id, prediction, True, False, loss, self.event)
 
     def check_label(self, session: str, sample_id: str, target: NDArray[np.generic]) -> None:
@@ -185,6 +220,8 @@ class Model:
         columns = self.learner.columns(waiting.input, known)
         self.event += 1
         loss = self._learn(known, waiting.input, columns, waiting.prediction, target)
+        if self.shadow is not None:
+            self._compare(loss, self.shadow.label(session, sample_id, target).loss)
         return Outcome(sample_id, waiting.prediction, True, False, loss, self.event)
 
     def reader(self) -> Reader:
@@ -334,7 +371,15 @@ class Model:
             "sessions": sessions,
             "pending": [[*key, p.prediction.event] for key, p in self._pending.items()],
             "structure": self.structure.to_dict(),
+            "watch": {"losses": self.watch.losses, "found": self.watch.found},
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+            "retreats": [asdict(retreat) for retreat in self.retreats],
+            "comparison": [list(self.comparison.differences), self.comparison.heard],
+            "shadow": None,
         }
+        if self.shadow is not None:
+            parts, meta["shadow"] = self.shadow.state()
+            tensors |= {f"shadow.{name}": tensor for name, tensor in parts.items()}
         return tensors, meta
 
     @classmethod
@@ -365,6 +410,17 @@ class Model:
             model._pending[session_name, sample_id] = waiting
         model.structure = StructureState.from_dict(meta["structure"])
         model.event, model.expired, model.active = meta["event"], meta["expired"], meta["active"]
+        model.watch = ChangeWatch(meta["watch"]["losses"], meta["watch"]["found"])
+        model.alarms = tuple(Alarm(**alarm) for alarm in meta["alarms"])
+        model.retreats = tuple(Retreat(**retreat) for retreat in meta["retreats"])
+        model.comparison = Comparison(*meta["comparison"])
+        if model.shadow is not None:
+            parts = {
+                name.removeprefix("shadow."): tensor
+                for name, tensor in tensors.items()
+                if name.startswith("shadow.")
+            }
+            model.shadow = cls.restore(model.shadow.spec, parts, meta["shadow"], device)
         return model
 
     def state_hash(self) -> str:
@@ -410,8 +466,45 @@ class Model:
         session.window.append(x, y.float())
         session.learned += 1
         self.structure = replace(self.structure, learned=self.structure.learned + 1)
+        if self.active != session.name:
+            # Other units, other losses.
+            self.watch.forget()
         self.active = session.name
-        return float(loss.nansum() if link.classes else loss.nanmean())
+        mean = float(loss.nansum() if link.classes else loss.nanmean())
+        if self.spec.adaptation.detect and self.learner.calibrated:
+            detector = self.watch.update(mean)
+            if detector is not None:
+                self._act_on_change(session, detector)
+        return mean
+
+    def _act_on_change(self, session: Session, detector: str) -> None:
+        """Starts the readout anew from what it knows, hurries θ, and asks for a structure check."""
+        session.readout = session.readout.loosened()
+        self.learner.boosted = self.spec.adaptation.boosted
+        limits = self.spec.structure
+        # Once enough samples of the new kind are in the window.
+        due = self.structure.learned - limits.check_every + limits.window // 4
+        self.structure = replace(self.structure, checked_at=min(self.structure.checked_at, due))
+        alarm = Alarm(self.event, session.name, detector)
+        self.alarms = (*self.alarms, alarm)[-_REMEMBERED:]
+
+    def _compare(self, learned: float, unmoved: float | None) -> None:
+        """Gives up the learned filters if the fixed ones do better, for sure."""
+        if self.shadow is None or unmoved is None:
+            return
+        self.comparison.add(learned, unmoved)
+        verdict = self.comparison.verdict()
+        if verdict is None:
+            return
+        self.learner.retreat(self.shadow.learner)
+        for name, session in self._sessions.items():
+            session.readout = self.shadow._sessions[name].readout.promoted(self.spec.readout)
+        # A check that is under way looked at filters that are gone.
+        self.structure = replace(
+            self.structure, version=self.structure.version + 1, cars=(), recent_drops=()
+        )
+        self.comparison = Comparison()
+        self.retreats = (*self.retreats, Retreat(self.event, *verdict))[-_REMEMBERED:]
 
     def _replay_calibration(self) -> None:
         """Teaches the first samples again, after the columns' scales changed.

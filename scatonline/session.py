@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from scatonline.config import ModelSpec
@@ -51,7 +50,7 @@ class Session:
         """A session that has seen nothing; ``size`` is the mean squared norm of its columns."""
         kind, count = spec.readout.kind, len(outputs)
         kept = spec.structure.window
-        if spec.readout.method == "window":
+        if spec.readout.method == "window" and spec.learning.enabled:
             # Remembered inputs are transformed again when the filters have moved.
             kept = max(kept, spec.readout.window)
         return cls(

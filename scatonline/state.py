@@ -79,6 +79,8 @@ def learner_state(learner: Learner) -> tuple[Tensors, Meta]:
     meta = {
         "banks": banks,
         "collected": learner.collected,
+        "boosted": learner.boosted,
+        "retreats": learner.retreats,
         "calibrated": learner.calibrated,
         "calibration": [name for name, _, _ in learner.calibration],
     }
@@ -104,6 +106,7 @@ def restore_learner(learner: Learner, tensors: Tensors, meta: Meta) -> None:
     ]
     learner.rebuild()
     learner.collected = meta["collected"]
+    learner.boosted, learner.retreats = meta["boosted"], meta["retreats"]
     for use, psi in learner.filters.items():
         name = _gradient_of(use)
         psi.grad = tensors[name].clone() if name in tensors else None

@@ -17,10 +17,11 @@ from scatonline.errors import ConfigError
 from scatonline.model import Model
 from scatonline.nested.assembly import Session, assembled
 from scatonline.nested.calibration import CalibrationSet, dilated
-from scatonline.nested.discriminant import Discriminant
+from scatonline.nested.discriminant import Discriminant, discriminant
 from scatonline.nested.limits import NestedSpec
 from scatonline.nested.outer import Progress, search
 from scatonline.nested.path import Path, Round
+from scatonline.nested.views import Views
 
 __all__ = [
     "CalibrationSet",
@@ -31,7 +32,9 @@ __all__ = [
     "Progress",
     "Round",
     "Session",
+    "Views",
     "dilated",
+    "discriminant",
     "fit",
 ]
 

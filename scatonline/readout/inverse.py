@@ -88,9 +88,11 @@ class Inverse:
 
 def _divided(columns: Tensor, root: Tensor) -> Tensor:
     """Columns·R⁻ᵀ."""
-    return torch.linalg.solve_triangular(root.mT, columns, upper=True, left=False)
+    divided: Tensor = torch.linalg.solve_triangular(root.mT, columns, upper=True, left=False)
+    return divided
 
 
 def _solved(root: Tensor, values: Tensor) -> Tensor:
     """R⁻¹·values."""
-    return torch.linalg.solve_triangular(root, values, upper=False)
+    solved: Tensor = torch.linalg.solve_triangular(root, values, upper=False)
+    return solved

@@ -18,7 +18,7 @@ keeps the ridge it started with.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,8 @@ _CURVATURE = (0.05, 20.0)
 _COUNT_FLOOR = 0.05
 # Length of a round of reminders of the prior, as a share of the memory 1/(1 − γ).
 _ROUND = 0.25
+# Share of the past that still holds the weights after a change.
+_HELD = 0.1
 _TABLES = ("precision", "weights", "total", "seen", "peak")
 
 
@@ -111,15 +113,15 @@ class RecursiveReadout:
 
     def due(self) -> None:
         """Nothing is remembered that could be refreshed."""
-        return None
+        return
 
-    def observe(self, z: Tensor, target: Tensor, refreshed: Tensor | None = None) -> None:
+    def observe(self, z: Tensor, target: Tensor, _refreshed: Tensor | None = None) -> None:
         """Learns from one sample.
 
         Args:
             z: ``(width,)`` standardised columns, float64.
             target: ``(outputs,)`` float64, NaN where missing.
-            refreshed: Never given, see :meth:`due`.
+            _refreshed: Never given, see :meth:`due`.
         """
         self.total = self.total + torch.nan_to_num(target, nan=0.0)
         self.seen = self.seen + (~torch.isnan(target))
@@ -179,6 +181,16 @@ class RecursiveReadout:
             setattr(self, name, values)
         if len(matched) == weights.shape[1]:
             self.precision = earlier.precision.clone()
+
+    def loosened(self) -> "RecursiveReadout":
+        """The readout after a change: its weights, held by a tenth of what it had seen."""
+        prior = torch.diag(_prior(self.spec, len(self.weights) - 1, str(self.weights.device)))
+        held = torch.linalg.inv(self.precision) * _HELD + (1 - _HELD) * prior
+        return replace(self, precision=torch.cholesky_inverse(torch.linalg.cholesky(held)))
+
+    def promoted(self, _spec: ReadoutSpec) -> "RecursiveReadout":
+        """A copy that learns on by itself."""
+        return replace(self, precision=self.precision.clone())
 
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps."""

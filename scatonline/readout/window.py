@@ -241,6 +241,30 @@ class WindowReadout:
             other._rebuild()
         return other
 
+    def loosened(self) -> "WindowReadout":
+        """The readout after a change: it remembers nothing, but starts from what this one says."""
+        width = self.memory.rows.pieces[0].shape[1]
+        device = str(self.times.device)
+        other = WindowReadout(self.spec, width, self.outputs, self.memory.size, device)
+        other.succeed(self)
+        # How large and how noisy targets are is known.
+        other.moments, other.errors = self.moments, self.errors.clone()
+        return other
+
+    def promoted(self, spec: ReadoutSpec) -> "WindowReadout":
+        """A copy that learns on by itself, with the noises and memories of ``spec``."""
+        width = self.memory.rows.pieces[0].shape[1]
+        device = str(self.times.device)
+        other = WindowReadout(spec, width, self.outputs, self.memory.size, device)
+        other.memory, other.heritage = self.memory, self.heritage
+        for name in _TABLES:
+            setattr(other, name, getattr(self, name).clone())
+        other.errors = self.errors.mean().expand(len(other.fading)).clone()
+        other.written, other.turn = self.written, self.turn
+        if other.memory.count:
+            other._rebuild()
+        return other
+
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps, inherited readouts included."""
         kept = {

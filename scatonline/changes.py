@@ -1,0 +1,81 @@
+"""Has the loss gone up for good? Detectors that a model listens to, as a part of its state.
+
+Two of River's detectors hear the standardised loss of every labelled sample: Page–Hinkley (Page
+1954) is quick to find a step, ADWIN (Bifet & Gavaldà 2007) finds slow ones. River's detectors
+cannot be written down but for pickling, so what is kept is the losses that they have heard, a
+bounded number; a restored watch hears them again and stands where the first one stood.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from river.drift import ADWIN, PageHinkley
+
+# Losses before anything is said, after which the mean and spread of a loss are known roughly.
+_FIRST = 60
+# Losses kept, and those heard again once there are so many.
+_MOST, _AGAIN = 4096, 1024
+# A step that matters is half a standard deviation up; ten of them together are no accident: on
+# independent losses a false alarm comes about once in 10⁴ samples.
+_STEP, _ALARM = 0.5, 10.0
+_DELTA = 0.0005
+_CLIP = 4.0
+
+
+class ChangeWatch:
+    """Listens to the losses of one session after another.
+
+    Attributes:
+        losses: What the detectors have heard since they were new.
+        found: Changes so far.
+    """
+
+    def __init__(self, losses: Sequence[float] = (), found: int = 0) -> None:
+        """Stands where a watch that has heard ``losses`` stands."""
+        self.found = found
+        self.forget()
+        for loss in losses:
+            self._hear(loss)
+
+    def forget(self) -> None:
+        """Starts anew, as after a change or with another session's losses."""
+        self.losses: list[float] = []
+        self._adwin = ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]
+        self._page = PageHinkley(
+            min_instances=_FIRST, delta=_STEP, threshold=_ALARM, mode="up"
+        )
+
+    def update(self, loss: float) -> str | None:
+        """Hears one loss; the name of the detector that found a change just now, if one did.
+
+        A loss that went *down* is no change to act upon; nor is one that is not finite.
+        """
+        if not np.isfinite(loss):
+            return None
+        name = self._hear(loss)
+        if name is not None:
+            self.found += 1
+            self.forget()
+        elif len(self.losses) >= _MOST:
+            kept = self.losses[-_AGAIN:]
+            self.forget()
+            for earlier in kept:
+                self._hear(earlier)
+        return name
+
+    def _hear(self, loss: float) -> str | None:
+        past = self.losses
+        past.append(loss)
+        if len(past) <= _FIRST:
+            return None
+        # By the first losses: a scale that followed the loss would hide what it is to show.
+        mean, spread = float(np.mean(past[:_MOST])), float(np.std(past[:_FIRST]))
+        heard = float(np.clip((loss - mean) / max(spread, 1e-12), -_CLIP, _CLIP))
+        self._page.update(heard)  # type: ignore[no-untyped-call]
+        self._adwin.update(heard)  # type: ignore[no-untyped-call]
+        if self._page.drift_detected:
+            return "Page–Hinkley"
+        # After a cut ADWIN holds the newer part only.
+        if self._adwin.drift_detected and self._adwin.estimation > _STEP / 2:
+            return "ADWIN"
+        return None
