@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from service.cli import main
 from service.client import Client
+from service.errors import CorruptRecord
 from service.settings import load
 from service.start import starting_point
-from service.storage.checkpoints import CorruptRecord
 from tests.service.running import local_service, server_process, settings_values
 
 QUICK = ("--J", "2", "--L", "3", "--rounds", "2", "--steps", "2", "--min-effective", "20")
