@@ -5,7 +5,9 @@ orientations a scale and may drop and add filters, and through one that keeps it
 else is the same: columns, readout, order of samples; θ stays where it starts, so that structure is
 all that differs. Scores are Pearson's r over a day's predictions, mean over its neurons.
 
-The search's limits were chosen on the second and third day taken alone, with eight orientations.
+A prior on weights says how much a prediction varies in proportion to the number of columns, so the
+ridge is in proportion to the columns that a model starts with. Ridge and limits of the search were
+chosen on the second and third day taken alone, with eight orientations.
 """
 
 from collections.abc import Mapping
@@ -26,13 +28,17 @@ from scatonline.config import (
     ReadoutSpec,
     StructureSpec,
 )
+from scatonline.features import Layout
 from scatonline.model import Model
 from scatonline.sample import Sample
+from scatonline.scattering import Scattering
 from scatonline.scores import score
 from service.recordings import Recording, load
 
 FILE = Path("../shared/data/v4_we_days1to3.npz")
 SEARCH = StructureSpec(window=1200, check_every=100, max_drops=4, candidates=1, cooldown=0.0)
+# Ridge for each column at the start.
+_RIDGE = 0.25
 # Samples of a day over which a model that has settled is compared.
 _SETTLED = 300
 # The most that a searched model may lose against one that it is compared with, share of its r.
@@ -165,17 +171,19 @@ def stream(start: Start, recording: Recording, most: int = 0) -> list[Day]:
 def specification(start: Start, recording: Recording) -> ModelSpec:
     """The model of a start."""
     scale = recording.input_scale
-    return ModelSpec(
+    spec = ModelSpec(
         start.name,
         recording.channels,
         recording.shape,
         bank=BankSpec(J=3, L=start.orientations, levels=start.levels, layers=start.layers),
         features=FeatureSpec(),
-        readout=ReadoutSpec("gaussian", ridge=300.0),
+        readout=ReadoutSpec("gaussian"),
         learning=LearningSpec(enabled=False),
         structure=replace(SEARCH, enabled=start.searched),
         input_scale=scale if isinstance(scale, tuple) else (scale,),
     )
+    columns = Layout(spec, Scattering(spec.bank, spec.shape).cascade).width
+    return replace(spec, readout=replace(spec.readout, ridge=_RIDGE * columns))
 
 
 def _names(model: Model) -> list[Any]:

@@ -69,10 +69,12 @@ class Teacher:
     Attributes:
         spectra: ``(directions, M, N)`` gain of each direction's noise.
         weights: ``(outputs, directions)``, for the directions that matter at the end.
+        later: The direction that comes to matter, radians.
     """
 
     spectra: Floats
     weights: Floats
+    later: float
 
     @classmethod
     def of(cls, rng: np.random.Generator) -> "Teacher":
@@ -86,7 +88,7 @@ class Teacher:
             spectra.append(np.exp(-0.5 * ((octave / _RADIAL) ** 2 + (apart / _ANGULAR) ** 2)))
         # Every output depends on every direction, some more and some less.
         weights = rng.choice([-1.0, 1.0], (OUTPUTS, 3)) * rng.uniform(0.5, 1.0, (OUTPUTS, 3))
-        return cls(np.stack(spectra), weights)
+        return cls(np.stack(spectra), weights, float(values[LATER, 0]))
 
     def samples(self, count: int, later: bool, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Images ``(count, M, N)`` and targets ``(count, outputs)``.
@@ -97,8 +99,8 @@ class Teacher:
             rng: Source of chance.
         """
         directions = len(self.spectra)
-        noise = np.fft.fft2(rng.standard_normal((count, directions, SIZE, SIZE)))
-        parts = np.fft.ifft2(noise * self.spectra).real
+        noise = np.fft.rfft2(rng.standard_normal((count, directions, SIZE, SIZE)))
+        parts = np.fft.irfft2(noise * self.spectra[..., : SIZE // 2 + 1], s=(SIZE, SIZE))
         parts /= np.sqrt((parts**2).mean((2, 3), keepdims=True))
         amplitude = rng.uniform(0.2, 1.0, (count, directions))
         images = (amplitude[..., None, None] * parts).sum(1)
@@ -167,9 +169,11 @@ def run(
         if at == change:
             outcome.found = min((L + 1 - _filters(model)) / USELESS, 1.0)
         model.step(Sample(str(at), "stream", image, target))
-        if model.structure_due():
+        due = model.structure_due()
+        if due:
             _check(model, teacher, outcome, places, at + 1, at + 1 > change)
-        if at >= change and outcome.added_after < 0 and _covers(model, _direction(LATER)):
+        looked = at == change or (due and at > change)
+        if looked and outcome.added_after < 0 and _covers(model, teacher.later):
             outcome.added_after = at + 1 - change
     outcome.oscillating = sum(returns >= 2 for _, returns in places)
     outcome.filters = _filters(model)
@@ -209,7 +213,7 @@ def _check(
     if drops:
         # The same samples for both banks, and another seed than the stream's.
         fresh = np.random.default_rng([outcome.seed, at])
-        cost = true_cost(before, model.learner.scattering, *teacher.samples(4000, later, fresh))
+        cost = true_cost(before, model.learner.scattering, *teacher.samples(3000, later, fresh))
         outcome.drops += drops
         outcome.costs.append(cost)
         outcome.harmful += drops if cost > model.spec.structure.epsilon else 0
@@ -265,11 +269,6 @@ def _copied(model: Model) -> Scattering:
 
 def _filters(model: Model) -> int:
     return len(model.learner.scattering.bank(1))
-
-
-def _direction(row: int) -> float:
-    values = Scattering(SPEC.bank, SPEC.shape).bank(1).values()
-    return float(values.detach()[row, 0])
 
 
 def _covers(model: Model, direction: float) -> bool:
