@@ -321,7 +321,7 @@ class RealignmentSpec:
 
     Attributes:
         enabled: False leaves predictions to the readout alone.
-        placement: How electrodes may move: ``fixed``: gains and levels change, channels stay;
+        placement: How electrodes may move: ``fixed``: gains change, channels stay;
             ``ring``: they may also turn around a limb, see
             :func:`scatonline.realignment.placements`.
         persistence: Whether neighbouring windows are expected to be of one class.

@@ -2,10 +2,10 @@
 
 from scatonline.realignment.blend import Blend
 from scatonline.realignment.classes import MovingClasses
-from scatonline.realignment.levels import levels
 from scatonline.realignment.persistence import Persistence
 from scatonline.realignment.placements import placements
 from scatonline.realignment.realignment import Decoded, Realignment
+from scatonline.realignment.strengths import strengths
 
 __all__ = [
     "Blend",
@@ -13,6 +13,6 @@ __all__ = [
     "MovingClasses",
     "Persistence",
     "Realignment",
-    "levels",
     "placements",
+    "strengths",
 ]

@@ -1,4 +1,4 @@
-r"""Classes whose means move: what levels of each class look like now, and how sure that is.
+r"""Classes whose means move: what strengths of each class look like now, and how sure that is.
 
 A matrix-variate dynamic linear model (Quintana & West 1987; West & Harrison, "Bayesian forecasting
 and dynamic models", ch. 16). The K class means are the rows of M, and
@@ -26,7 +26,7 @@ from torch import Tensor
 DRIFTS = (0.0, 0.005, 0.02)
 # Prior variance of a class mean about the first window, in units of Σ.
 _PRIOR_SPREAD = 3.0
-# Prior of Σ: a level's variance between windows of a class, that of 14 % of amplitude.
+# Prior of Σ: a strength's variance between windows of a class, that of 14 % of amplitude.
 _PRIOR_VARIANCE = 0.02
 # What all classes have in common after an alarm, and each for itself, as shares of the misfit.
 _SHARED, _OWN = 0.8, 0.2

@@ -1,8 +1,8 @@
-"""Multichannel windows whose electrodes move: classes from levels, with help of unlabelled windows.
+"""Multichannel windows whose electrodes move: classes from strengths, with help of unlabelled ones.
 
 Every window is looked at when it comes, long before its label: if it and its neighbours are unlike
 every class that is known, something moved, and what is known is loosened at once, see
-:mod:`scatonline.realignment.classes`. What the levels say stands beside what a readout says, and
+:mod:`scatonline.realignment.classes`. What the strengths say stands beside what a readout says, and
 each counts as far as it was right (:mod:`scatonline.realignment.blend`).
 """
 
@@ -17,9 +17,9 @@ from torch import Tensor
 from scatonline.config import RealignmentSpec
 from scatonline.realignment.blend import Blend
 from scatonline.realignment.classes import MovingClasses
-from scatonline.realignment.levels import levels
 from scatonline.realignment.persistence import HORIZON, Persistence
 from scatonline.realignment.placements import placements
+from scatonline.realignment.strengths import strengths
 
 # Neighbouring windows, most of which must be unlike all classes.
 _NEIGHBOURS = 5
@@ -30,13 +30,13 @@ class Decoded(NamedTuple):
 
     Attributes:
         number: Its place in the order of windows.
-        levels: ``(channels,)`` float64.
-        opinions: ``(2, classes)`` float64: the readout's probabilities, and those of the levels.
+        strengths: ``(channels,)`` float64.
+        opinions: ``(2, classes)`` float64: the readout's probabilities, and those of the strengths.
         probabilities: ``(classes,)`` float64: the two as one.
     """
 
     number: int
-    levels: Tensor
+    strengths: Tensor
     opinions: Tensor
     probabilities: Tensor
 
@@ -52,7 +52,7 @@ class Realignment:
         spec: Settings.
         classes: What is known of the classes.
         persistence: How long classes last.
-        blend: How far readout and levels are trusted.
+        blend: How far readout and strengths are trusted.
         arrived: Windows so far.
         learned: Labels so far.
         loosened: ``learned`` at the last alarm, or 0.
@@ -88,23 +88,23 @@ class Realignment:
             x: ``(channels, *shape)``.
             readout: ``(classes,)``, probabilities that a readout gives it.
         """
-        level = levels(x)
-        self.classes.start(level)
+        strength = strengths(x)
+        self.classes.start(strength)
         self.arrived += 1
-        self._waiting[self.arrived] = level
+        self._waiting[self.arrived] = strength
         if len(self._waiting) > HORIZON:
             del self._waiting[next(iter(self._waiting))]
             self._filtered = None
-        self._watch(level)
-        self._filtered = self._run() if self._filtered is None else self._next(level)
-        return self._decoded(level, self._filtered, readout)
+        self._watch(strength)
+        self._filtered = self._run() if self._filtered is None else self._next(strength)
+        return self._decoded(strength, self._filtered, readout)
 
     def peek(self, x: Tensor, readout: Tensor) -> Tensor:
         """Probabilities as of :meth:`predict`, without a trace and without an alarm."""
-        level = levels(x)
+        strength = strengths(x)
         if not self.classes.started:
             return self.blend(readout.expand(2, -1))
-        return self._decoded(level, self._next(level), readout).probabilities
+        return self._decoded(strength, self._next(strength), readout).probabilities
 
     def learn(self, decoded: Decoded, chosen: int) -> None:
         """Learns a window's class.
@@ -115,7 +115,7 @@ class Realignment:
         """
         self._waiting.pop(decoded.number, None)
         self._filtered = None
-        self.classes.learn(decoded.levels, chosen)
+        self.classes.learn(decoded.strengths, chosen)
         self.persistence.learn(decoded.number, chosen)
         self.blend.learn(decoded.opinions, chosen)
         self.learned += 1
@@ -131,7 +131,7 @@ class Realignment:
 
     def tensors(self) -> dict[str, Tensor]:
         """State, not copied."""
-        waiting = {f"waiting.{number}": level for number, level in self._waiting.items()}
+        waiting = {f"waiting.{number}": strength for number, strength in self._waiting.items()}
         classes = {f"classes.{name}": t for name, t in self.classes.tensors().items()}
         return classes | waiting | {"blend": self.blend.weight, "newest": self._newest}
 
@@ -161,14 +161,14 @@ class Realignment:
         self._waiting = {int(number): tensors[f"waiting.{number}"] for number in meta["waiting"]}
         self._filtered = None
 
-    def _watch(self, level: Tensor) -> None:
+    def _watch(self, strength: Tensor) -> None:
         """Loosens what is known if the newest windows are unlike every class."""
-        self._newest = torch.cat((self._newest, level[None]))[-_NEIGHBOURS:]
-        self._misfits = [*self._misfits, float(self.classes.misfit(level))][-_NEIGHBOURS:]
+        self._newest = torch.cat((self._newest, strength[None]))[-_NEIGHBOURS:]
+        self._misfits = [*self._misfits, float(self.classes.misfit(strength))][-_NEIGHBOURS:]
         typical = median_low(self._misfits)
         settled = self.learned - self.loosened > self.spec.memory
         if settled and len(self._misfits) == _NEIGHBOURS and typical > self.spec.alarm:
-            unlike = torch.tensor(self._misfits, device=level.device) >= typical
+            unlike = torch.tensor(self._misfits, device=strength.device) >= typical
             self.classes.loosen(self._newest[unlike], self.moves)
             self.loosened, self.alarms = self.learned, self.alarms + 1
             self._misfits, self._newest = [], self._newest[:0]
@@ -179,21 +179,21 @@ class Realignment:
         first, *others = self._waiting.values()
         past = self.persistence.start(self.classes.weight)
         past = _normalised(past + self.classes.density(first))
-        for level in others:
-            past = _normalised(self.persistence.onward(past) + self.classes.density(level))
+        for strength in others:
+            past = _normalised(self.persistence.onward(past) + self.classes.density(strength))
         return past
 
-    def _next(self, level: Tensor) -> Tensor:
+    def _next(self, strength: Tensor) -> Tensor:
         """Filter one window on."""
         if self._filtered is None:
             past = self.persistence.start(self.classes.weight)
         else:
             past = self.persistence.onward(self._filtered)
-        return _normalised(past + self.classes.density(level))
+        return _normalised(past + self.classes.density(strength))
 
-    def _decoded(self, level: Tensor, filtered: Tensor, readout: Tensor) -> Decoded:
+    def _decoded(self, strength: Tensor, filtered: Tensor, readout: Tensor) -> Decoded:
         opinions = torch.stack((readout.double(), torch.logsumexp(filtered, 0).exp()))
-        return Decoded(self.arrived, level, opinions, self.blend(opinions))
+        return Decoded(self.arrived, strength, opinions, self.blend(opinions))
 
 
 def _normalised(logarithms: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from scatonline.realignment import (
     MovingClasses,
     Persistence,
     Realignment,
-    levels,
     placements,
+    strengths,
 )
 from scatonline.realignment.persistence import HORIZON
 
@@ -68,18 +68,18 @@ DEAF = RealignmentSpec(enabled=True, memory=60.0, alarm=1e12)
 def test_a_gain_is_added_to_its_channel() -> None:
     x = Muscle().window(0)
     gain = torch.tensor([3.0, *[1.0] * (CHANNELS - 1)]).double()
-    moved = levels(gain[:, None] * x) - levels(x)
+    moved = strengths(gain[:, None] * x) - strengths(x)
     torch.testing.assert_close(moved, gain.log(), atol=1e-4, rtol=0)
 
 
-def test_levels_know_no_offset_and_no_silence() -> None:
+def test_strengths_know_no_offset_and_no_silence() -> None:
     x = Muscle().window(0)
-    torch.testing.assert_close(levels(x + 5), levels(x), atol=1e-9, rtol=0)
-    assert torch.isfinite(levels(torch.zeros(CHANNELS, 64))).all()
+    torch.testing.assert_close(strengths(x + 5), strengths(x), atol=1e-9, rtol=0)
+    assert torch.isfinite(strengths(torch.zeros(CHANNELS, 64))).all()
     x[2] = 0
     mean_power = (x - x.mean(1, keepdim=True)).square().mean()
     expected = 0.5 * torch.log(mean_power) - 0.5 * math.log(1e6)
-    torch.testing.assert_close(levels(x)[2], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(strengths(x)[2], expected, atol=1e-6, rtol=0)
 
 
 def test_without_drift_means_are_the_exact_posterior() -> None:
@@ -299,7 +299,7 @@ def test_extreme_windows_break_nothing() -> None:
 
 
 def test_a_forearm_is_followed_over_sessions(shared_recording: Callable[[str], Path]) -> None:
-    """Levels alone, labels when a gesture has ended, sessions not told apart."""
+    """Strengths alone, labels when a gesture has ended, sessions not told apart."""
     with np.load(shared_recording("flexemg_s1.npz")) as file:
         windows, labels = file["windows"] * file["scale"], file["labels"] - 1
         session, trial = file["session"], file["trial"]

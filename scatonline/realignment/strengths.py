@@ -7,11 +7,11 @@ from torch import Tensor
 _SILENCE = 1e-6
 
 
-def levels(x: Tensor) -> Tensor:
+def strengths(x: Tensor) -> Tensor:
     """Logarithm of each channel's root mean square.
 
     A gain becomes a constant added to its channel, so that a change of gain and a change of place
-    are both simple, and what a level varies by between windows does not depend on its unit.
+    are both simple, and what a strength varies by between windows does not depend on its unit.
 
     Args:
         x: ``(channels, *shape)``, one window.
