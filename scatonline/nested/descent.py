@@ -75,7 +75,7 @@ def descend(
                 descent.step(bank, gradient)
         losses.append(loss)
         stepped(len(losses))
-        if len(losses) % limits.every == 0:
+        if len(losses) % limits.every == 0 or len(losses) == limits.steps:
             new = problem.judge(moving)
             judged.append(new.explained)
             if new.explained > verdict.explained:

@@ -4,9 +4,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scatonline.nested import Path, Round
+from scatonline.nested import Path
 
 _TAKEN = "tab:green"
+_LEAST_DRIFT = 1e-4
 
 
 def draw(path: Path, name: str) -> Figure:
@@ -66,14 +67,12 @@ def _descents(axes: Axes, path: Path) -> None:
 def _drift(axes: Axes, path: Path) -> None:
     layers = len(path.rounds[0].drift)
     for layer in range(layers):
-        drift = [_of(r, layer) for r in path.rounds]
+        drift = [r.drift[layer] for r in path.rounds]
         axes.plot([r.number for r in path.rounds], drift, "o-", label=f"layer {layer + 1}")
+    # Rounding is no drift.
+    axes.set_ylim(0, max(axes.get_ylim()[1], _LEAST_DRIFT))
     _dressed(axes, "mean drift: 1 − correlation with the first filters", "round")
     axes.legend(fontsize=8)
-
-
-def _of(finished: Round, layer: int) -> float:
-    return max(finished.drift[layer], 0.0)
 
 
 def _dressed(axes: Axes, title: str, below: str) -> None:

@@ -236,3 +236,9 @@ def test_a_model_without_filters_is_refused() -> None:
     )
     with pytest.raises(ConfigError, match="no filters to fit"):
         fit(spec, planted(60), ONE, NestedSpec(steps=0))
+
+
+def test_a_descent_shorter_than_the_wait_between_looks_is_judged_at_its_end() -> None:
+    limits = NestedSpec(steps=3, every=50, rounds=1, structure=False, free=False)
+    fitted = fit(SPEC, detuned(0.7), ONE, limits)
+    assert len(fitted.path.rounds[1].judged) == 2
