@@ -6,27 +6,30 @@ cannot be written down but for pickling, so what is kept is the losses that they
 bounded number; a restored watch hears them again and stands where the first one stood.
 """
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 from river.drift import ADWIN, PageHinkley
 
 # Losses before anything is said, after which the mean and spread of a loss are known roughly.
 _FIRST = 60
 # Losses kept, and those heard again once there are so many.
 _MOST, _AGAIN = 4096, 1024
-# A step that matters is half a standard deviation up; ten of them together are no accident: on
-# independent losses a false alarm comes about once in 10⁴ samples.
-_STEP, _ALARM = 0.5, 10.0
+# Page–Hinkley looks for steps of half a standard deviation, and alarms once the excess over half of
+# one adds up to this: a false alarm comes once in some thousands of samples, and a step of three
+# standard deviations is found after six.
+_STEP, _ALARM = 0.25, 15.0
 _DELTA = 0.0005
 _CLIP = 4.0
+# Losses are heard as logarithms, which one hard sample among many does not upset.
+_LEAST = 1e-9
 
 
 class ChangeWatch:
     """Listens to the losses of one session after another.
 
     Attributes:
-        losses: What the detectors have heard since they were new.
+        losses: Losses that the detectors have heard since they were new.
         found: Changes so far.
     """
 
@@ -40,17 +43,16 @@ class ChangeWatch:
     def forget(self) -> None:
         """Starts anew, as after a change or with another session's losses."""
         self.losses: list[float] = []
+        self._sum = self._squares = 0.0
         self._adwin = ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]
-        self._page = PageHinkley(
-            min_instances=_FIRST, delta=_STEP, threshold=_ALARM, mode="up"
-        )
+        self._page = PageHinkley(min_instances=_FIRST, delta=_STEP, threshold=_ALARM, mode="up")
 
     def update(self, loss: float) -> str | None:
         """Hears one loss; the name of the detector that found a change just now, if one did.
 
         A loss that went *down* is no change to act upon; nor is one that is not finite.
         """
-        if not np.isfinite(loss):
+        if not math.isfinite(loss):
             return None
         name = self._hear(loss)
         if name is not None:
@@ -64,18 +66,20 @@ class ChangeWatch:
         return name
 
     def _hear(self, loss: float) -> str | None:
-        past = self.losses
-        past.append(loss)
-        if len(past) <= _FIRST:
+        value = math.log(max(loss, _LEAST))
+        self.losses.append(loss)
+        self._sum, self._squares = self._sum + value, self._squares + value * value
+        count = len(self.losses)
+        if count <= _FIRST:
             return None
-        # By the first losses: a scale that followed the loss would hide what it is to show.
-        mean, spread = float(np.mean(past[:_MOST])), float(np.std(past[:_FIRST]))
-        heard = float(np.clip((loss - mean) / max(spread, 1e-12), -_CLIP, _CLIP))
+        mean = self._sum / count
+        spread = math.sqrt(max(self._squares / count - mean * mean, 1e-12))
+        heard = min(max((value - mean) / spread, -_CLIP), _CLIP)
         self._page.update(heard)  # type: ignore[no-untyped-call]
         self._adwin.update(heard)  # type: ignore[no-untyped-call]
         if self._page.drift_detected:
             return "Page–Hinkley"
         # After a cut ADWIN holds the newer part only.
-        if self._adwin.drift_detected and self._adwin.estimation > _STEP / 2:
+        if self._adwin.drift_detected and self._adwin.estimation > _STEP:
             return "ADWIN"
         return None

@@ -38,7 +38,9 @@ _LEAST_RATE = 0.02
 _LEAST_CHANCE = 1e-3
 # Earlier readouts that a new one may ask.
 _ANCESTORS = 2
-_TABLES = ("basis", "starts", "targets", "times", "errors", "moments")
+# What a function after a change has in common with the one before: the correlation of the two.
+_IN_COMMON = 0.8
+_TABLES = ("basis", "starts", "targets", "times", "epochs", "errors", "moments")
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,12 @@ class WindowReadout:
         starts: ``(slots, outputs)`` float64, what heritage predicted for them.
         targets: ``(slots, outputs)`` float64; a missing one is as it was predicted.
         times: ``(slots,)`` float64, number of the sample that a slot holds.
+        epochs: ``(slots,)`` float64, changes that had been found when it came.
         errors: ``(experts,)`` discounted squared errors, in variances.
         moments: ``(4, outputs)``: number, sum, sum of squares and largest of the observed targets.
         written: Samples observed.
         turn: Samples refreshed so far.
+        epoch: Changes found so far.
     """
 
     def __init__(
@@ -122,10 +126,10 @@ class WindowReadout:
         self.heritage = Heritage.of((), outputs)
         blank = noise.new_zeros(slots, count)
         self.basis, self.starts, self.targets = noise.new_zeros(slots, 0), blank, blank.clone()
-        self.times = noise.new_zeros(slots)
+        self.times, self.epochs = noise.new_zeros(slots), noise.new_zeros(slots)
         self.errors = torch.zeros_like(noise)
         self.moments = noise.new_zeros(4, count)
-        self.written = self.turn = 0
+        self.written = self.turn = self.epoch = 0
 
     def succeed(self, earlier: "WindowReadout", _matched: Sequence[tuple[int, int]] = ()) -> None:
         """Starts from an earlier readout and its ancestors; before the first sample."""
@@ -165,11 +169,11 @@ class WindowReadout:
         expert = self._chosen()
         count = self.memory.count
         alpha = self.inverse.alpha[expert, :count]
-        decay = torch.exp(-(self.written - self.times[:count]) * self.fading[expert])
+        decay = self._left(self.written - self.times[:count], self.epoch - self.epochs[:count])
         return WindowView(
             kind=self.spec.kind,
             memory=self.memory,
-            alpha=alpha * decay[:, None],
+            alpha=alpha * decay[expert, :, None],
             inherited=_INHERITED * (self.basis[:count].T @ alpha),
             level=_CONSTANT * alpha.sum(0),
             heritage=self.heritage,
@@ -220,6 +224,7 @@ class WindowReadout:
         self.memory = replace(self.memory, count=max(count, slot + 1))
         self._write(slot, z, features, start)
         self.targets[slot], self.times[slot] = target, self.written
+        self.epochs[slot] = self.epoch
         self.written += 1
         self._replace(torch.tensor(slots, device=z.device))
 
@@ -242,13 +247,13 @@ class WindowReadout:
         return other
 
     def loosened(self) -> "WindowReadout":
-        """The readout after a change: it remembers nothing, but starts from what this one says."""
-        width = self.memory.rows.pieces[0].shape[1]
-        device = str(self.times.device)
-        other = WindowReadout(self.spec, width, self.outputs, self.memory.size, device)
-        other.succeed(self)
-        # How large and how noisy targets are is known.
-        other.moments, other.errors = self.moments, self.errors.clone()
+        """The readout after a change: what it remembers counts for less from now on.
+
+        The function of the inputs is taken to be partly the one before and partly a new one, as if
+        much time had passed at once.
+        """
+        other = copy.copy(self)
+        other.epoch += 1
         return other
 
     def promoted(self, spec: ReadoutSpec) -> "WindowReadout":
@@ -259,8 +264,10 @@ class WindowReadout:
         other.memory, other.heritage = self.memory, self.heritage
         for name in _TABLES:
             setattr(other, name, getattr(self, name).clone())
-        other.errors = self.errors.mean().expand(len(other.fading)).clone()
-        other.written, other.turn = self.written, self.turn
+        # It has judged one expert only; the others are to show that they are better.
+        same = (other.inverse.noise == self.inverse.noise[0]) & (other.fading == self.fading[0])
+        other.errors = torch.where(same, 1.0, 1.01) * self.errors[0]
+        other.written, other.turn, other.epoch = self.written, self.turn, self.epoch
         if other.memory.count:
             other._rebuild()
         return other
@@ -284,6 +291,7 @@ class WindowReadout:
         return {
             "written": self.written,
             "turn": self.turn,
+            "epoch": self.epoch,
             "count": self.memory.count,
             "size": self.memory.size,
             "ancestors": [list(a.outputs) for a in self.heritage.ancestors],
@@ -311,7 +319,7 @@ class WindowReadout:
         self.heritage = Heritage.of(ancestors, self.outputs)
         for name in _TABLES:
             setattr(self, name, tensors[name])
-        self.written, self.turn = meta["written"], meta["turn"]
+        self.written, self.turn, self.epoch = meta["written"], meta["turn"], meta["epoch"]
 
     def _inherited(self, z: Tensor) -> tuple[Tensor, Tensor]:
         if not self.heritage.ancestors:
@@ -321,8 +329,8 @@ class WindowReadout:
     def _by_expert(self, similar: Tensor, features: Tensor, start: Tensor) -> Tensor:
         """Every expert's prediction for the next sample: ``(experts, outputs)``."""
         count = len(similar)
-        past = self.written - self.times[:count]
-        kernel = similar * torch.exp(-past * self.fading[:, None])
+        past = self._left(self.written - self.times[:count], self.epoch - self.epochs[:count])
+        kernel = similar * past
         kernel = kernel + _CONSTANT + _INHERITED * (self.basis[:count] @ features)
         alpha = self.inverse.alpha[:, :count]
         return (kernel[:, None] @ alpha)[:, 0] + start
@@ -346,19 +354,27 @@ class WindowReadout:
         count = self.memory.count
         similar = torch.stack([self.memory.similar_to(int(s)) for s in slots.tolist()], 1)
         still = _CONSTANT + _INHERITED * (self.basis[:count] @ self.basis[slots].T)
-        apart = (self.times[:count, None] - self.times[slots]).abs()
-        kernel = similar * torch.exp(-apart * self.fading[:, None, None]) + still
+        apart = self._left(
+            self.times[:count, None] - self.times[slots],
+            self.epochs[:count, None] - self.epochs[slots],
+        )
+        kernel = similar * apart + still
         values = (self.targets[slots] - self.starts[slots]).expand(len(self.errors), -1, -1)
         self.inverse.replace(slots, kernel, kernel[:, slots], values)
 
     def _rebuild(self) -> None:
         count = self.memory.count
-        times, basis = self.times[:count], self.basis[:count]
-        apart = (times[:, None] - times).abs()
-        kernel = self.memory.gram() * torch.exp(-apart * self.fading[:, None, None])
-        kernel = kernel + _CONSTANT + _INHERITED * (basis @ basis.T)
+        times, epochs = self.times[:count], self.epochs[:count]
+        basis = self.basis[:count]
+        apart = self._left(times[:, None] - times, epochs[:, None] - epochs)
+        kernel = self.memory.gram() * apart + _CONSTANT + _INHERITED * (basis @ basis.T)
         values = self.targets[:count] - self.starts[:count]
         self.inverse.rebuild(kernel, values.expand(len(self.errors), -1, -1))
+
+    def _left(self, times: Tensor, epochs: Tensor) -> Tensor:
+        """What time and changes leave of a similarity, by expert: ``(experts, *times.shape)``."""
+        fading = self.fading.reshape(-1, *(1 for _ in times.shape))
+        return torch.exp(-times.abs() * fading) * _IN_COMMON ** epochs.abs()
 
     def _chosen(self) -> int:
         """The expert with the smallest error so far; the middle one before there is any."""

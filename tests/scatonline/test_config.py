@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from scatonline.config import (
+    AdaptationSpec,
     BankSpec,
     FeatureSpec,
     LearningSpec,
@@ -27,6 +28,7 @@ SECTIONS: dict[str, type] = {
     "learning": LearningSpec,
     "structure": StructureSpec,
     "realignment": RealignmentSpec,
+    "adaptation": AdaptationSpec,
     "": ModelSpec,
 }
 NAN, INF = math.nan, math.inf
@@ -97,6 +99,7 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "memory": [1.9, NAN, INF],
         "alarm": [1.0, NAN],
     },
+    "adaptation": {"boost": [0.9, NAN, INF], "boosted": [-1]},
     "": {
         "name": [""],
         "channels": [0, -1],
@@ -110,6 +113,8 @@ FREE = {
     "bank.family",
     "learning.enabled",
     "structure.enabled",
+    "adaptation.detect",
+    "adaptation.shadow",
     "realignment.enabled",
     "realignment.persistence",
     "seed",

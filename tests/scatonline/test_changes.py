@@ -1,0 +1,66 @@
+"""A watch on the loss: few false alarms, quick where it matters, restored to the same state."""
+
+import numpy as np
+import pytest
+
+from scatonline.changes import ChangeWatch
+
+
+def losses(count: int, seed: int = 0) -> list[float]:
+    """Skewed, as squared errors are."""
+    return np.random.default_rng(seed).gamma(1.5, 1.0, count).tolist()
+
+
+def first_alarm(watch: ChangeWatch, stream: list[float]) -> int | None:
+    return next((n for n, loss in enumerate(stream) if watch.update(loss)), None)
+
+
+def test_seldom_cries_wolf() -> None:
+    watch = ChangeWatch()
+    for seed in range(10):
+        for loss in losses(2000, seed):
+            watch.update(loss)
+    assert watch.found <= 5
+
+
+@pytest.mark.parametrize(("factor", "within"), [(2.0, 120), (4.0, 40)])
+def test_a_loss_that_rose_is_found_soon(factor: float, within: int) -> None:
+    delays = []
+    for seed in range(10):
+        watch = ChangeWatch()
+        for loss in losses(400, seed):
+            watch.update(loss)
+        delays.append(first_alarm(watch, [factor * v for v in losses(400, seed + 100)]))
+    assert all(delay is not None and delay < within for delay in delays)
+
+
+def test_a_loss_that_fell_is_no_alarm() -> None:
+    watch = ChangeWatch()
+    assert first_alarm(watch, losses(400) + [v / 4 for v in losses(800, 1)]) is None
+
+
+def test_broken_losses_are_not_heard() -> None:
+    watch, other = ChangeWatch(), ChangeWatch()
+    for loss in losses(100):
+        watch.update(loss)
+        watch.update(float("nan"))
+        watch.update(float("inf"))
+        other.update(loss)
+    assert watch.losses == other.losses
+
+
+def test_restored_watch_hears_on_as_if_nothing_had_been() -> None:
+    watch = ChangeWatch()
+    for loss in losses(5000):
+        watch.update(loss)
+    again = ChangeWatch(watch.losses, watch.found)
+    rest = [v * 1.5 for v in losses(500, 1)]
+    assert [watch.update(v) for v in rest] == [again.update(v) for v in rest]
+    assert (watch.losses, watch.found) == (again.losses, again.found)
+
+
+def test_memory_is_bounded() -> None:
+    watch = ChangeWatch()
+    for loss in losses(20_000):
+        watch.update(loss)
+    assert len(watch.losses) <= 4096
