@@ -77,6 +77,10 @@ bench-scattering: $(BENCH_READY) ## measure the transform against Kymatio and it
 bench-families: $(READY) ## what learnable families learn, and what that is worth [ARGS='--parts … --seeds 3']
 	$(BIN)/python -m benchmarks.families --out benchmarks/results/families.json $(ARGS)
 
+.PHONY: bench-learning
+bench-learning: $(READY) ## what adapting is worth on real recordings [ARGS='--parts encoding cost --quick']
+	$(BIN)/python -m benchmarks.learning --out benchmarks/results/learning.json $(ARGS)
+
 .PHONY: bench-structure
 bench-structure: $(READY) ## what the structure search does where the truth is known [ARGS='--seeds 10 …']
 	$(BIN)/python -m benchmarks.structure --out benchmarks/results/structure.json $(ARGS)

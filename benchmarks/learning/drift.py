@@ -44,14 +44,16 @@ def rotated(x: torch.Tensor) -> torch.Tensor:
     turned = torch.nn.functional.grid_sample(
         x[:, None], grid, padding_mode="reflection", align_corners=False
     )
-    return turned[:, 0]
+    found: torch.Tensor = turned[:, 0]
+    return found
 
 
 def blurred(x: torch.Tensor) -> torch.Tensor:
     """By a Gaussian of 1.5 pixels."""
-    ω = 2 * torch.pi * torch.fft.fftfreq(x.shape[-1])
-    gain = torch.exp(-0.5 * (1.5 * ω) ** 2)
-    return torch.fft.ifft2(torch.fft.fft2(x) * gain[:, None] * gain).real
+    omega = 2 * torch.pi * torch.fft.fftfreq(x.shape[-1])
+    gain = torch.exp(-0.5 * (1.5 * omega) ** 2)
+    found: torch.Tensor = torch.fft.ifft2(torch.fft.fft2(x) * gain[:, None] * gain).real
+    return found
 
 
 def halved(x: torch.Tensor) -> torch.Tensor:
@@ -155,9 +157,11 @@ def _back(curve: Floats) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """Markdown: ours, its parts, and the best of the ridges in hindsight."""
     lines = [
-        f"Samples until the running r (last {result['running']} frames, mean of "
-        f"{len(result['days'])} days) is back at {BACK:.0%} of the level before; — never within "
-        f"{AFTER} frames.",
+        (
+            f"Samples until the running r (last {result['running']} frames, mean of "
+            f"{len(result['days'])} days) is back at {BACK:.0%} of the level before; — never within "
+            f"{AFTER} frames."
+        ),
         "",
         "| change | model | r before | lowest r | samples until back |",
         "| --- | --- | --- | --- | --- |",

@@ -29,9 +29,7 @@ SPEC = ModelSpec(
     channels=1,
     shape=(64, 64),
     bank=BankSpec(J=4, L=8),
-    features=FeatureSpec(
-        order_weight=(1.0, 1.0, 0.55), raw_grid=16, raw_weight=1.0, contrast=0.01
-    ),
+    features=FeatureSpec(order_weight=(1.0, 1.0, 0.55), raw_grid=16, raw_weight=1.0, contrast=0.01),
     readout=ReadoutSpec(kind="gaussian", method="window"),
     learning=LearningSpec(tie="scale", every=4, rate=0.005),
     structure=StructureSpec(enabled=False),
@@ -100,6 +98,6 @@ def correlation(predicted: Floats, counts: Floats) -> float:
 
 
 def scores(predicted: Floats, counts: Floats) -> dict[str, float]:
-    """r over the first frames, over all, and over the last."""
+    """R over the first frames, over all, and over the last."""
     spans = {"first": slice(0, FIRST), "all": slice(None), "last": slice(-FIRST, None)}
     return {name: correlation(predicted[s], counts[s]) for name, s in spans.items()}

@@ -30,7 +30,7 @@ class Ridge:
 
     def __init__(self, days: list[Day]) -> None:
         """Computes the columns; scales are those of the first frames of the first day."""
-        frames = np.concatenate([day.frames for day in days]).astype(np.float32) / 255
+        frames = np.concatenate([day.frames for day in days]).astype(np.float32) / np.float32(255)
         self.days = days
         self.columns = [_scaled(columns) for columns in _columns(frames)]
 
@@ -88,8 +88,8 @@ def _columns(frames: NDArray[np.float32]) -> list[Floats]:
 
 def _gabor(x: torch.Tensor) -> torch.Tensor:
     """Amplitudes of 24 Gabor filters, 4 frequencies of 6 orientations, on 8×8 cells."""
-    ω = 2 * torch.pi * torch.fft.fftfreq(x.shape[-1])
-    rows, columns = torch.meshgrid(ω, ω, indexing="ij")
+    omega = 2 * torch.pi * torch.fft.fftfreq(x.shape[-1])
+    rows, columns = torch.meshgrid(omega, omega, indexing="ij")
     spectrum = torch.fft.fft2(x - x.mean((1, 2), keepdim=True))
     found = []
     for frequency in (2.2, 1.3, 0.8, 0.45):

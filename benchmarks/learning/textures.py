@@ -28,7 +28,15 @@ from scatonline.config import (
     StructureSpec,
 )
 from scatonline.features import Layout, Standardiser
-from scatonline.nested import CalibrationSet, NestedSpec, Session, Views, discriminant, fit
+from scatonline.nested import (
+    CalibrationSet,
+    NestedSpec,
+    Session,
+    Views,
+    dilated,
+    discriminant,
+    fit,
+)
 from scatonline.nested.judge import columns_of
 from scatonline.nested.ridge import Groups, best_ridge, predict
 from scatonline.scattering import Scattering
@@ -47,7 +55,10 @@ SPEC = ModelSpec(
 )
 LIMITS = NestedSpec(steps=8, every=4, patience=1, rounds=1, batch=88, free=False, structure=False)
 BASE, VIEWS, MEAN = "one scale, best of 4", "views as samples, mean of views", "mean of views"
+COPIED = "dilated copies as samples, one scale (`fit --dilations`)"
+AVERAGED = "dilated copies as samples, mean of predictions (`predict_averaged`)"
 FITTED, STARTED = "one scale, θ learned by fit", "one scale, the same without learning"
+_ITSELF = DILATIONS.index(1.0)
 GOALS = {5: 0.72, 24: 0.93}
 
 
@@ -85,12 +96,15 @@ def run(quick: bool) -> dict[str, Any]:
     """
     images = _read()
     root = _columns(images, replace(SPEC, features=replace(SPEC.features, compression="sqrt")))
+    copies = torch.stack([_columns(images, SPEC, factor=factor) for factor in DILATIONS])
     views = Views(SPEC, Scattering(SPEC.bank, SPEC.shape), DILATIONS).columns(images.x)
     trials = []
     for each in GOALS:
         for seed in range(2 if quick else 5):
             train, rest = images.draw(each, seed)
-            found = _fixed(images, root, views, train, rest, seed)
+            found = _baselines(images, root, views, train, rest, seed)
+            found |= _dilated(images, copies, train, rest, seed)
+            found[VIEWS] = _views(images, views, train, rest, seed)[1]
             if not quick:
                 found |= _learned(images, train, rest, seed)
             print(f"textures, {each} a class, seed {seed}: {found}", flush=True)
@@ -130,31 +144,44 @@ def _read() -> Images:
         return Images(x, classes, tuple(str(name) for name in arrays["label_names"]))
 
 
-def _columns(images: Images, spec: ModelSpec, scattering: Scattering | None = None) -> Tensor:
+def _columns(
+    images: Images, spec: ModelSpec, scattering: Scattering | None = None, factor: float = 1.0
+) -> Tensor:
     scattering = scattering or Scattering(spec.bank, spec.shape)
-    return columns_of(scattering, Layout(spec, scattering.cascade), images.x)
+    return columns_of(scattering, Layout(spec, scattering.cascade), dilated(images.x, factor))
 
 
-def _fixed(
+def _baselines(
     images: Images, root: Tensor, views: Tensor, train: Tensor, rest: Tensor, seed: int
 ) -> dict[str, float]:
-    """Accuracies with the filters as they start."""
-    log, mean = views[DILATIONS.index(1.0)], views.mean(0)
-    baselines = [
+    """Every image a sample, filters as they start."""
+    one = [
         way(images, columns, train, rest, seed)
-        for columns in (root, log)
+        for columns in (root, views[_ITSELF])
         for way in (_by_ridge, _by_discriminant)
     ]
-    copies = len(views)
-    z, new = _standardised(views[:, train].flatten(0, 1), mean[rest])
-    lda = discriminant(
-        z, images.classes[train].repeat(copies), len(images.names), _groups(train, copies), seed
+    mean = _by_discriminant(images, views.mean(0), train, rest, seed)
+    return {BASE: max(one)[1], MEAN: mean[1]}
+
+
+def _dilated(
+    images: Images, copies: Tensor, train: Tensor, rest: Tensor, seed: int
+) -> dict[str, float]:
+    one, mean = _views(images, copies, train, rest, seed)
+    return {COPIED: one, AVERAGED: mean}
+
+
+def _views(
+    images: Images, views: Tensor, train: Tensor, rest: Tensor, seed: int
+) -> tuple[float, float]:
+    """Every view a sample: accuracy on held-out images themselves, and on the mean of their views."""
+    count = len(views)
+    z, one, mean = _standardised(
+        views[:, train].flatten(0, 1), views[_ITSELF, rest], views[:, rest].mean(0)
     )
-    return {
-        BASE: max(baselines)[1],
-        MEAN: _by_discriminant(images, mean, train, rest, seed)[1],
-        VIEWS: _accuracy(lda(new), images, rest),
-    }
+    classes, groups = images.classes[train].repeat(count), torch.arange(len(train)).repeat(count)
+    lda = discriminant(z, classes, len(images.names), groups, seed)
+    return _accuracy(lda(one), images, rest), _accuracy(lda(mean), images, rest)
 
 
 def _learned(images: Images, train: Tensor, rest: Tensor, seed: int) -> dict[str, float]:
@@ -197,10 +224,6 @@ def _by_discriminant(
 def _standardised(fitted: Tensor, *others: Tensor) -> Sequence[Tensor]:
     standardise = Standardiser.fit(fitted, torch.ones(fitted.shape[1], dtype=torch.float64))
     return [standardise(columns) for columns in (fitted, *others)]
-
-
-def _groups(train: Tensor, copies: int) -> Tensor:
-    return torch.arange(len(train)).repeat(copies)
 
 
 def _accuracy(scores: Tensor, images: Images, rows: Tensor) -> float:
