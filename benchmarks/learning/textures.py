@@ -174,7 +174,7 @@ def _dilated(
 def _views(
     images: Images, views: Tensor, train: Tensor, rest: Tensor, seed: int
 ) -> tuple[float, float]:
-    """Every view a sample: accuracy on held-out images themselves, and on the mean of their views."""
+    """Every view a sample: accuracy on held-out images, and on the mean of their views."""
     count = len(views)
     z, one, mean = _standardised(
         views[:, train].flatten(0, 1), views[_ITSELF, rest], views[:, rest].mean(0)

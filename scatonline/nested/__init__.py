@@ -16,6 +16,7 @@ from scatonline.config import ModelSpec
 from scatonline.errors import ConfigError
 from scatonline.model import Model
 from scatonline.nested.assembly import Session, assembled
+from scatonline.nested.averaged import predict_averaged
 from scatonline.nested.calibration import CalibrationSet, dilated
 from scatonline.nested.discriminant import Discriminant, discriminant
 from scatonline.nested.limits import NestedSpec
@@ -36,6 +37,7 @@ __all__ = [
     "dilated",
     "discriminant",
     "fit",
+    "predict_averaged",
 ]
 
 
