@@ -249,10 +249,10 @@ def goals(starts: Mapping[str, Any]) -> list[str]:
             f"{_yes(2 * layer <= 24 and max(loss, late) <= _MOST)})"
         )
     if three and eight and len(three) > 1:
-        loss = 1 - three[1]["settled"] / eight[1]["settled"]
+        whole, late = (1 - three[1][over] / eight[1][over] for over in ("correlation", "settled"))
         lines.append(
-            f"* L = 3 at the end of day 2: r lower than from L = 8 by {loss:.2%} "
-            f"(≤ {_MOST:.0%}: {_yes(loss <= _MOST)})"
+            f"* L = 3, day 2: r lower than from L = 8 by {whole:.2%} over the day, by {late:.2%} "
+            f"over its last {_SETTLED} (≤ {_MOST:.0%}: {_yes(max(whole, late) <= _MOST)})"
         )
     if sixteen and eight:
         losses = [
