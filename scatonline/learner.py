@@ -49,6 +49,7 @@ class Learner:
         self.calibration: list[tuple[str, Tensor, Tensor]] = []
         self.calibrated = False
         self.boosted = self.retreats = 0
+        self._asked: tuple[Tensor, Standardiser, Tensor] | None = None
         self.rebuild()
         self._warm_up()
 
@@ -73,6 +74,14 @@ class Learner:
         with torch.set_grad_enabled(self.learns_theta and warm):
             return self.layout.columns(x[None], self.filters, self.averages)[0]
 
+    def standardised(self, columns: Tensor) -> Tensor:
+        """Standardised columns, float64, no graph; asked twice for one sample, made once."""
+        asked = self._asked
+        if asked is None or asked[0] is not columns or asked[1] is not self.standardiser:
+            z = self.standardiser(columns.detach())
+            self._asked = asked = columns, self.standardiser, z
+        return asked[2]
+
     def learn(self, session: Session, columns: Tensor, target: Tensor) -> None:
         """Moves readout and θ by one labelled sample.
 
@@ -81,7 +90,7 @@ class Learner:
             columns: From :meth:`columns`.
             target: ``(outputs,)`` float64, NaN where missing.
         """
-        z = self.standardiser(columns.detach())
+        z = self.standardised(columns)
         self.boosted = max(0, self.boosted - 1)
         if columns.requires_grad:
             slope = session.readout.gradient(z, target)

@@ -22,6 +22,7 @@ from scatonline.drift import FilterReport, bank_drift, parameters
 from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
 from scatonline.guard import Comparison, Retreat, fixed
 from scatonline.learner import Learner
+from scatonline.pending import Pending, Predicted
 from scatonline.reader import Reader, prepare, unknown_session
 from scatonline.readout import LINKS, fresh
 from scatonline.sample import Outcome, Prediction, Sample, check_input, check_target
@@ -39,14 +40,6 @@ from scatonline.structure import (
 _REMEMBERED = 1000
 # Windows for which a filter that was dropped may not come back.
 _NO_RETURN_WINDOWS = 5
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A predicted sample that waits for its label."""
-
-    input: Tensor
-    prediction: Prediction
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,6 @@ class Model:
     Attributes:
         spec: What it was made from.
         event: Events so far; its version.
-        expired: Samples whose label never came before the pending store was full.
         alarms: Changes of the loss, oldest first.
         retreats: Times that learned filters were given up, oldest first.
         shadow: The model beside that never moves a filter, if there is one.
@@ -84,7 +76,6 @@ class Model:
         """
         self.spec, self.device = spec, device
         self.event = 0
-        self.expired = 0
         self.learner = Learner(spec, device)
         self.structure = StructureState()
         self.watch = ChangeWatch()
@@ -96,7 +87,7 @@ class Model:
             self.shadow = Model(fixed(spec), device)
         self.active: str | None = None
         self._sessions: dict[str, Session] = {}
-        self._pending: dict[tuple[str, str], Pending] = {}
+        self._pending = Pending(spec.pending)
 
     @property
     def sessions(self) -> Mapping[str, tuple[str, ...]]:
@@ -107,6 +98,11 @@ class Model:
     def pending(self) -> int:
         """Samples that wait for their label."""
         return len(self._pending)
+
+    @property
+    def expired(self) -> int:
+        """Samples whose label had not come when too many waited."""
+        return self._pending.expired
 
     @property
     def moves(self) -> tuple[Move, ...]:
@@ -176,18 +172,18 @@ class Model:
         session = self._session(sample.session)
         x = prepare(self.spec, sample.input, self.device)
         columns = self.learner.columns(x, session)
-        prediction = self._predict(session, columns)
+        predicted = self._predict(session, x, columns)
         session.remember(sample.id)
         self.event += 1
         if sample.target is None:
-            self._wait(sample, Pending(x, prediction))
+            self._pending.add(sample.session, sample.id, predicted)
             if self.shadow is not None:
                 self.shadow.step(sample)
-            return Outcome(sample.id, prediction, False, True, None, self.event)
-        loss = self._learn(session, x, columns, prediction, sample.target)
+            return Outcome(sample.id, predicted.prediction, False, True, None, self.event)
+        loss = self._learn(session, columns, predicted, sample.target)
         if self.shadow is not None:
             self._compare(loss, self.shadow.step(sample).loss)
-        return Outcome(sample.id, prediction, True, False, loss, self.event)
+        return Outcome(sample.id, predicted.prediction, True, False, loss, self.event)
 
     def check_label(self, session: str, sample_id: str, target: NDArray[np.generic]) -> None:
         """Refuses what :meth:`label` would refuse; changes nothing."""
@@ -206,8 +202,8 @@ class Model:
     def label(self, session: str, sample_id: str, target: NDArray[np.float32]) -> Outcome:
         """Learns from a sample whose label has come.
 
-        The prediction that is scored is the one made when the sample came; the gradient is taken at
-        the present θ.
+        What is scored, and what realignment learns from, is what was made of the sample when it
+        came; the gradient is taken at the present θ.
 
         Raises:
             UnknownName: no such session, or the sample was never sent.
@@ -216,10 +212,10 @@ class Model:
         """
         self.check_label(session, sample_id, target)
         known = self._session(session)
-        waiting = self._pending.pop((session, sample_id))
+        waiting = self._pending.take(session, sample_id)
         columns = self.learner.columns(waiting.input, known)
         self.event += 1
-        loss = self._learn(known, waiting.input, columns, waiting.prediction, target)
+        loss = self._learn(known, columns, waiting, target)
         if self.shadow is not None:
             self._compare(loss, self.shadow.label(session, sample_id, target).loss)
         return Outcome(sample_id, waiting.prediction, True, False, loss, self.event)
@@ -236,6 +232,11 @@ class Model:
             averages=learner.averages,
             standardiser=learner.standardiser,
             readouts={name: s.readout.view() for name, s in self._sessions.items()},
+            realignments={
+                name: s.realignment.view()
+                for name, s in self._sessions.items()
+                if s.realignment is not None
+            },
         )
 
     def structure_ready(self) -> str | None:
@@ -358,18 +359,15 @@ class Model:
             parts, meta = state.session_state(session)
             tensors |= {f"session.{i}.{name}": tensor for name, tensor in parts.items()}
             sessions.append(meta)
-        for i, waiting in enumerate(self._pending.values()):
-            tensors[f"pending.{i}.input"] = waiting.input
-            tensors[f"pending.{i}.prediction"] = torch.from_numpy(waiting.prediction.values)
+        tensors |= {f"pending.{name}": t for name, t in self._pending.tensors().items()}
         meta = {
             "format": state.FORMAT,
             "spec": self.spec.to_dict(),
             "event": self.event,
-            "expired": self.expired,
             "active": self.active,
             "learner": learner,
             "sessions": sessions,
-            "pending": [[*key, p.prediction.event] for key, p in self._pending.items()],
+            "pending": self._pending.meta(),
             "structure": self.structure.to_dict(),
             "watch": {"losses": self.watch.losses, "found": self.watch.found},
             "alarms": [asdict(alarm) for alarm in self.alarms],
@@ -400,26 +398,18 @@ class Model:
         own = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
         state.restore_learner(model.learner, own, meta["learner"])
         for i, saved in enumerate(meta["sessions"]):
-            prefix = f"session.{i}."
-            parts = {k.removeprefix(prefix): v for k, v in own.items() if k.startswith(prefix)}
+            parts = state.part(own, f"session.{i}.")
             session = state.restore_session(spec, parts, saved, device)
             model._sessions[session.name] = session
-        for i, (session_name, sample_id, event) in enumerate(meta["pending"]):
-            values = own[f"pending.{i}.prediction"].cpu().numpy()
-            waiting = Pending(own[f"pending.{i}.input"], Prediction(values, event))
-            model._pending[session_name, sample_id] = waiting
+        model._pending.load(state.part(own, "pending."), meta["pending"])
         model.structure = StructureState.from_dict(meta["structure"])
-        model.event, model.expired, model.active = meta["event"], meta["expired"], meta["active"]
+        model.event, model.active = meta["event"], meta["active"]
         model.watch = ChangeWatch(meta["watch"]["losses"], meta["watch"]["found"])
         model.alarms = tuple(Alarm(**alarm) for alarm in meta["alarms"])
         model.retreats = tuple(Retreat(**retreat) for retreat in meta["retreats"])
         model.comparison = Comparison(*meta["comparison"])
         if model.shadow is not None:
-            parts = {
-                name.removeprefix("shadow."): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("shadow.")
-            }
+            parts = state.part(tensors, "shadow.")
             model.shadow = cls.restore(model.shadow.spec, parts, meta["shadow"], device)
         return model
 
@@ -432,50 +422,49 @@ class Model:
             raise unknown_session(name, self._sessions)
         return self._sessions[name]
 
-    def _predict(self, session: Session, columns: Tensor) -> Prediction:
-        z = self.learner.standardiser(columns.detach())
-        values = session.readout.predict(z)
-        return Prediction(values.float().cpu().numpy(), self.event)
-
-    def _wait(self, sample: Sample, pending: Pending) -> None:
-        if len(self._pending) >= self.spec.pending:
-            del self._pending[next(iter(self._pending))]
-            self.expired += 1
-        self._pending[sample.session, sample.id] = pending
+    def _predict(self, session: Session, x: Tensor, columns: Tensor) -> Predicted:
+        z = self.learner.standardised(columns)
+        values, decoded = session.predict(x, z)
+        return Predicted(x, Prediction(values.float().cpu().numpy(), self.event), decoded)
 
     def _learn(
         self,
         session: Session,
-        x: Tensor,
         columns: Tensor,
-        prediction: Prediction,
+        predicted: Predicted,
         target: NDArray[np.generic],
     ) -> float:
-        """Scores ``prediction``, learns from the sample, returns the loss."""
-        y = torch.from_numpy(target.astype(np.float64)).to(self.device)
-        session.score.add(prediction.values, target.astype(np.float64))
-        link = LINKS[self.spec.readout.kind]
-        loss = link.loss(
-            torch.from_numpy(prediction.values).double(),
-            torch.from_numpy(target.astype(np.float64)),
-        )
+        """Scores what was predicted, learns from the sample, returns the loss."""
+        observed = target.astype(np.float64)
+        y = torch.from_numpy(observed).to(self.device)
+        said, decoded = predicted.prediction.values, predicted.decoded
+        session.score.add(said, observed)
+        loss = self._loss(torch.from_numpy(said), observed)
+        # What is done about a change is done to the readout, so it is its own loss that is heard.
+        heard = loss if decoded is None else self._loss(decoded.opinions[0].cpu(), observed)
+        session.realign(decoded, y)
         if self.learner.calibrate(session, columns, y):
             self._replay_calibration()
         else:
             self.learner.learn(session, columns, y)
-        session.window.append(x, y.float())
+        session.window.append(predicted.input, y.float())
         session.learned += 1
         self.structure = replace(self.structure, learned=self.structure.learned + 1)
         if self.active != session.name:
             # Other units, other losses.
             self.watch.forget()
         self.active = session.name
-        mean = float(loss.nansum() if link.classes else loss.nanmean())
         if self.spec.adaptation.detect and self.learner.calibrated:
-            detector = self.watch.update(mean)
+            detector = self.watch.update(heard)
             if detector is not None:
                 self._act_on_change(session, detector)
-        return mean
+        return loss
+
+    def _loss(self, said: Tensor, observed: NDArray[np.float64]) -> float:
+        """Loss per observed output, as :class:`Outcome` has it."""
+        link = LINKS[self.spec.readout.kind]
+        losses = link.loss(said.double(), torch.from_numpy(observed))
+        return float(losses.nansum() if link.classes else losses.nanmean())
 
     def _act_on_change(self, session: Session, detector: str) -> None:
         """Starts the readout anew from what it knows, hurries θ, and asks for a structure check."""
@@ -524,12 +513,12 @@ class Model:
         for name, columns, target in self.learner.calibration:
             session = self._sessions[name]
             if untaught.pop(name, None) and last is not None:
-                session.carry_over(last)
+                session.succeed(last)
             session.readout.observe(self.learner.standardiser(columns), target)
             last = session
         for session in untaught.values():
             if last is not None:
-                session.carry_over(last)
+                session.succeed(last)
         if self.learner.calibrated:
             self.learner.calibration = []
 

@@ -33,15 +33,37 @@ class Remembered:
     rows: Rows
     count: int
 
-    def similar(self, z: Tensor) -> Tensor:
-        """Similarity of ``z`` ``(width,)`` to every row: ``(count,)`` float64."""
-        products = self.rows.products(z, self.count) / self.size
-        own = z.float().double().square().sum() / self.size
+    def products(self, z: Tensor) -> Tensor:
+        """⟨row, z⟩ of ``z`` ``(width,)`` and every row, over the size: ``(count,)`` float64."""
+        return self.rows.products(z, self.count) / self.size
+
+    def own(self, z: Tensor) -> Tensor:
+        """|z|² over the size."""
+        return z.float().double().square().sum() / self.size
+
+    def alike(self, products: Tensor, own: Tensor) -> Tensor:
+        """Similarities of a point to every row, from :meth:`products` and :meth:`own`."""
         return self.similarity(products, own, self.rows.norms[: self.count] / self.size)
 
-    def similar_to(self, slot: int) -> Tensor:
-        """Similarity of one row to every row: ``(count,)`` float64."""
-        return self.similar(self.rows.row(slot))
+    def similar(self, z: Tensor) -> Tensor:
+        """Similarity of ``z`` ``(width,)`` to every row: ``(count,)`` float64."""
+        return self.alike(self.products(z), self.own(z))
+
+    def slope(self, z: Tensor, products: Tensor, weights: Tensor) -> Tensor:
+        """d/dz of Σ weights·similarity: ``(width,)`` float64.
+
+        Args:
+            z: ``(width,)``.
+            products: From :meth:`products`.
+            weights: ``(count,)``.
+        """
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_() for x in (products, self.own(z))]
+            total = weights @ self.alike(*leaves)
+            along, outward = torch.autograd.grad(
+                total, leaves, allow_unused=True, materialize_grads=True
+            )
+        return (self.rows.combined(along) + 2 * outward * z) / self.size
 
     def gram(self) -> Tensor:
         """Similarity between all rows, ``(count, count)`` float64."""
@@ -109,6 +131,21 @@ class Heritage:
     def of(cls, ancestors: Sequence[Ancestor], outputs: Sequence[str]) -> "Heritage":
         """For a readout of ``outputs``."""
         return cls(tuple(ancestors), tuple(_heir(ancestors, output) for output in outputs))
+
+    def slope(self, z: Tensor, start: Tensor, features: Tensor) -> Tensor:
+        """d/dz of Σ start·starting predictions + Σ features·inherited features: ``(width,)``."""
+        total = torch.zeros_like(z)
+        first = 0
+        for number, ancestor in enumerate(self.ancestors):
+            count = len(ancestor.outputs)
+            weights = features[first : first + count] * ancestor.scale
+            first += count
+            for output, heir in enumerate(self.heirs):
+                if heir is not None and heir[0] == number:
+                    weights[heir[1]] += start[output]
+            memory = ancestor.memory
+            total = total + memory.slope(z, memory.products(z), ancestor.alpha @ weights)
+        return total
 
     @property
     def width(self) -> int:

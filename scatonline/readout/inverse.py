@@ -30,11 +30,11 @@ class Inverse:
         self.alpha = noise.new_zeros(count, slots, outputs)
         self.filled = noise.new_zeros(slots)
 
-    def replace(self, slots: Tensor, similar: Tensor, own: Tensor, values: Tensor) -> None:
+    def replace(self, slots: list[int], similar: Tensor, own: Tensor, values: Tensor) -> None:
         """Puts rows into slots, in place of what is there.
 
         Args:
-            slots: ``(rows,)`` different slots.
+            slots: Different slots, one a row.
             similar: ``(experts, used, rows)``: K between each of the first ``used`` slots and each
                 row; entries of ``slots`` themselves and of empty ones do not matter.
             own: ``(experts, rows, rows)``: K among the rows.
@@ -53,7 +53,9 @@ class Inverse:
         # In again, with their new similarities.
         similar = similar * self.filled[:used, None]
         similar[:, slots] = 0
-        reach = inverse @ similar - gone @ (gone.transpose(1, 2) @ similar)
+        # P is symmetric, and the product from the left reads it faster.
+        reach = (similar.transpose(1, 2) @ inverse).transpose(1, 2)
+        reach = reach - gone @ (gone.transpose(1, 2) @ similar)
         reach[:, slots] = 0
         schur = own - similar.transpose(1, 2) @ reach
         schur = schur + torch.diag_embed(self.noise[:, None].expand(-1, len(slots)))

@@ -47,6 +47,12 @@ class Rows:
         point = z.float()
         return torch.cat([piece @ point for piece in used])[:count].double()
 
+    def combined(self, weights: Tensor) -> Tensor:
+        """Σ weights·row over the first rows, ``(width,)`` float64."""
+        parts = torch.split(weights.float(), _CHUNK)
+        used = zip(self.pieces, parts, strict=False)
+        return torch.stack([part @ piece[: len(part)] for piece, part in used]).double().sum(0)
+
     def written(self, slot: int, z: Tensor) -> "Rows":
         """With ``z`` in one row."""
         number, place = divmod(slot, _CHUNK)

@@ -34,6 +34,7 @@ _JUDGED = 500
 _INHERITED = 1.0
 _CONSTANT = 1.0
 _LEAST_VARIANCE = 1e-6
+_UNDECIDED = 1e-6
 _LEAST_RATE = 0.02
 _LEAST_CHANCE = 1e-3
 # Earlier readouts that a new one may ask.
@@ -71,7 +72,11 @@ class WindowView:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
         if z.ndim > 1:
             return torch.stack([self.predict(one) for one in z])
-        value = self.memory.similar(z) @ self.alpha + self.level
+        return self.value(z, self.memory.similar(z))
+
+    def value(self, z: Tensor, similar: Tensor) -> Tensor:
+        """The prediction for ``z``, given its similarities to what is remembered."""
+        value = similar @ self.alpha + self.level
         if self.heritage.ancestors:
             features, start = self.heritage.features(z)
             value = value + start + features @ self.inherited
@@ -127,9 +132,12 @@ class WindowReadout:
         blank = noise.new_zeros(slots, count)
         self.basis, self.starts, self.targets = noise.new_zeros(slots, 0), blank, blank.clone()
         self.times, self.epochs = noise.new_zeros(slots), noise.new_zeros(slots)
-        self.errors = torch.zeros_like(noise)
+        self.errors = torch.full_like(noise, _UNDECIDED)
+        # Before there are errors, the one in the middle.
+        self.errors[len(noise) // 2] = 0
         self.moments = noise.new_zeros(4, count)
         self.written = self.turn = self.epoch = 0
+        self._asked: tuple[Tensor, Remembered, Tensor] | None = None
 
     def succeed(self, earlier: "WindowReadout", _matched: Sequence[tuple[int, int]] = ()) -> None:
         """Starts from an earlier readout and its ancestors; before the first sample."""
@@ -162,18 +170,20 @@ class WindowReadout:
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return self.view().predict(z)
+        if z.ndim > 1:
+            return self.view().predict(z)
+        return self.view().value(z, self.memory.alike(self._products(z), self.memory.own(z)))
 
     def view(self) -> WindowView:
         """As it is now; cheap, and later steps do not change it."""
-        expert = self._chosen()
+        expert = self._chosen()[None]
         count = self.memory.count
-        alpha = self.inverse.alpha[expert, :count]
+        alpha = self.inverse.alpha[:, :count].index_select(0, expert)[0]
         decay = self._left(self.written - self.times[:count], self.epoch - self.epochs[:count])
         return WindowView(
             kind=self.spec.kind,
             memory=self.memory,
-            alpha=alpha * decay[expert, :, None],
+            alpha=alpha * decay.index_select(0, expert)[0, :, None],
             inherited=_INHERITED * (self.basis[:count].T @ alpha),
             level=_CONSTANT * alpha.sum(0),
             heritage=self.heritage,
@@ -183,20 +193,21 @@ class WindowReadout:
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """d/dz of half the mean squared error in variances, all weights held: ``(width,)``."""
-        view = replace(self.view(), kind="gaussian")
-        with torch.enable_grad():
-            leaf = z.detach().clone().requires_grad_()
-            error = torch.nan_to_num(view.predict(leaf) - target, nan=0.0)
-            observed = (~torch.isnan(target)).sum().clamp_min(1)
-            loss = 0.5 * (error.square() / self._variance()).sum() / observed
-            (slope,) = torch.autograd.grad(loss, leaf)
-        return slope
+        view, products = self.view(), self._products(z)
+        value = self.memory.alike(products, self.memory.own(z)) @ view.alpha + view.level
+        features, start = self._inherited(z)
+        if self.heritage.ancestors:
+            value = value + start + features @ view.inherited
+        observed = (~torch.isnan(target)).sum().clamp_min(1)
+        error = torch.nan_to_num(value - target, nan=0.0) / (self._variance() * observed)
+        slope = self.memory.slope(z, products, view.alpha @ error)
+        return slope + self.heritage.slope(z, error, view.inherited @ error)
 
     def due(self) -> int | None:
         """How many samples ago the one was observed whose columns are refreshed next, if any."""
         if self.memory.count == 0:
             return None
-        return int(self.written - 1 - self.times[self.turn % self.memory.count])
+        return (self.written - 1 - self.turn % self.memory.count) % len(self.times)
 
     def observe(self, z: Tensor, target: Tensor, refreshed: Tensor | None = None) -> None:
         """Learns from one sample.
@@ -210,10 +221,13 @@ class WindowReadout:
         slot = self.written % len(self.times)
         count = self.memory.count
         features, start = self._inherited(z)
-        predicted = self._by_expert(self.memory.similar(z), features, start)
+        products, own = self._products(z), self.memory.own(z)
+        predicted = self._by_expert(self.memory.alike(products, own), features, start)
         self._judge(predicted, target)
         # A missing target is as it was predicted: no surprise, and nothing learned from it.
-        target = torch.where(torch.isnan(target), predicted[self._chosen()], target)
+        target = torch.where(torch.isnan(target), predicted[self._chosen()[None]][0], target)
+        products = torch.nn.functional.pad(products, (0, max(0, slot + 1 - count)))
+        products[slot] = own
         slots = [slot]
         if refreshed is not None and count:
             stale = self.turn % count
@@ -221,12 +235,15 @@ class WindowReadout:
             if stale != slot:
                 slots.append(stale)
                 self._write(stale, refreshed, *self._inherited(refreshed))
+                products[stale] = refreshed.float().double() @ z.float().double() / self.memory.size
         self.memory = replace(self.memory, count=max(count, slot + 1))
         self._write(slot, z, features, start)
         self.targets[slot], self.times[slot] = target, self.written
         self.epochs[slot] = self.epoch
         self.written += 1
-        self._replace(torch.tensor(slots, device=z.device))
+        similar = [self.memory.alike(products, own)]
+        similar += [self.memory.similar(self.memory.rows.row(other)) for other in slots[1:]]
+        self._replace(slots, torch.stack(similar, 1))
 
     def restructured(self, index: Tensor) -> "WindowReadout":
         """The readout for other columns, exactly as if the removed ones had never been there.
@@ -349,10 +366,14 @@ class WindowReadout:
         self.memory = replace(self.memory, rows=self.memory.rows.written(slot, z))
         self.basis[slot], self.starts[slot] = features, start
 
-    def _replace(self, slots: Tensor) -> None:
-        """Brings the exact weights up to date with what stands in ``slots``."""
+    def _replace(self, slots: list[int], similar: Tensor) -> None:
+        """Brings the exact weights up to date with what stands in ``slots``.
+
+        Args:
+            slots: Slots that were written.
+            similar: ``(count, slots)``, similarities to what stands there.
+        """
         count = self.memory.count
-        similar = torch.stack([self.memory.similar_to(int(s)) for s in slots.tolist()], 1)
         still = _CONSTANT + _INHERITED * (self.basis[:count] @ self.basis[slots].T)
         apart = self._left(
             self.times[:count, None] - self.times[slots],
@@ -361,6 +382,12 @@ class WindowReadout:
         kernel = similar * apart + still
         values = (self.targets[slots] - self.starts[slots]).expand(len(self.errors), -1, -1)
         self.inverse.replace(slots, kernel, kernel[:, slots], values)
+
+    def _products(self, z: Tensor) -> Tensor:
+        """⟨row, z⟩ of every row; a sample asks for it when it is predicted and when learned."""
+        if self._asked is None or self._asked[0] is not z or self._asked[1] is not self.memory:
+            self._asked = z, self.memory, self.memory.products(z)
+        return self._asked[2]
 
     def _rebuild(self) -> None:
         count = self.memory.count
@@ -376,11 +403,9 @@ class WindowReadout:
         fading = self.fading.reshape(-1, *(1 for _ in times.shape))
         return torch.exp(-times.abs() * fading) * _IN_COMMON ** epochs.abs()
 
-    def _chosen(self) -> int:
-        """The expert with the smallest error so far; the middle one before there is any."""
-        if self.written == 0:
-            return len(self.errors) // 2
-        return int(self.errors.argmin())
+    def _chosen(self) -> Tensor:
+        """The expert with the smallest error so far, as an index."""
+        return self.errors.argmin()
 
     def _mean(self) -> Tensor:
         return self.moments[1] / self.moments[0].clamp_min(1)
