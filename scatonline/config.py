@@ -320,7 +320,8 @@ class RealignmentSpec:
     """How windows of many channels are decoded while electrodes move.
 
     Attributes:
-        enabled: False leaves predictions to the readout alone.
+        enabled: False leaves predictions to the readout alone. True needs classes and at least two
+            channels.
         placement: How electrodes may move: ``fixed``: gains change, channels stay;
             ``ring``: they may also turn around a limb, see
             :func:`scatonline.realignment.placements`.
@@ -388,6 +389,7 @@ class ModelSpec:
     readout: ReadoutSpec = field(default_factory=ReadoutSpec)
     learning: LearningSpec = field(default_factory=LearningSpec)
     structure: StructureSpec = field(default_factory=StructureSpec)
+    realignment: RealignmentSpec = field(default_factory=RealignmentSpec)
     adaptation: AdaptationSpec = field(default_factory=AdaptationSpec)
     input_scale: tuple[float, ...] = (1.0,)
     pending: int = 4096
@@ -428,6 +430,14 @@ class ModelSpec:
             self.features.orders,
             f"orders up to bank.max_order = {self.bank.max_order}",
         )
+        possible = self.readout.kind == "softmax" and self.channels >= 2
+        _require(
+            possible or not self.realignment.enabled,
+            "realignment.enabled",
+            self.realignment.enabled,
+            "False, or classes (readout.kind softmax, not "
+            f"{self.readout.kind}) of at least 2 channels (not {self.channels})",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dicts, lists and numbers."""
@@ -446,6 +456,7 @@ class ModelSpec:
             "readout": ReadoutSpec,
             "learning": LearningSpec,
             "structure": StructureSpec,
+            "realignment": RealignmentSpec,
             "adaptation": AdaptationSpec,
         }
         arguments = {

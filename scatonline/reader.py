@@ -13,6 +13,7 @@ from scatonline.config import ModelSpec
 from scatonline.errors import UnknownName
 from scatonline.features import Layout, Standardiser
 from scatonline.readout import View
+from scatonline.realignment import Realignment
 from scatonline.sample import Prediction, check_input
 
 
@@ -32,6 +33,7 @@ class Reader:
         spec: The model's specification.
         event: Its version.
         readouts: By session.
+        realignments: By session, where the model has them.
     """
 
     spec: ModelSpec
@@ -42,6 +44,7 @@ class Reader:
     averages: Averages | None
     standardiser: Standardiser
     readouts: Mapping[str, View]
+    realignments: Mapping[str, Realignment]
 
     def predict(self, session: str, x: NDArray[np.generic]) -> Prediction:
         """Prediction for one input.
@@ -62,6 +65,8 @@ class Reader:
             scaled = prepare(self.spec, x, self.device)
             columns = self.layout.columns(scaled[None], self.filters, self.averages)[0]
             values = self.readouts[session].predict(self.standardiser(columns))
+            if session in self.realignments:
+                values = self.realignments[session].peek(scaled, values)
         return Prediction(values.float().cpu().numpy(), self.event)
 
 

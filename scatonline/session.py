@@ -8,6 +8,7 @@ from torch import Tensor
 from scatonline.config import ModelSpec
 from scatonline.errors import DuplicateName
 from scatonline.readout import Readout, fresh
+from scatonline.realignment import Decoded, Realignment
 from scatonline.scores import Score
 from scatonline.structure import Window
 
@@ -25,6 +26,7 @@ class Session:
         readout: Columns → predictions.
         window: Newest labelled samples.
         score: Prequential score.
+        realignment: Follows the classes while electrodes move, where the model has that.
         learned: Samples learned from.
         ids: Newest sample ids, oldest first.
     """
@@ -34,6 +36,7 @@ class Session:
     readout: Readout
     window: Window
     score: Score
+    realignment: Realignment | None = None
     learned: int = 0
     ids: dict[str, None] = field(default_factory=dict)
 
@@ -59,9 +62,48 @@ class Session:
             fresh(spec.readout, width, outputs, size, device),
             Window(kept, (spec.channels, *spec.shape), count, device),
             Score(kind, count),
+            Realignment(spec.realignment, spec.channels, count, device)
+            if spec.realignment.enabled
+            else None,
         )
 
+    def predict(self, x: Tensor, z: Tensor) -> tuple[Tensor, Decoded | None]:
+        """Looks at an input that has just come: once at each, in their order.
+
+        Args:
+            x: ``(channels, *shape)``, scaled.
+            z: ``(width,)``, its standardised columns.
+
+        Returns:
+            ``(outputs,)`` float64, what is expected, and what :meth:`realign` needs later.
+        """
+        values = self.readout.predict(z)
+        if self.realignment is None:
+            return values, None
+        decoded = self.realignment.predict(x, values)
+        return decoded.probabilities, decoded
+
+    def realign(self, decoded: Decoded | None, target: Tensor) -> None:
+        """Learns where a class is now, from the window as it was seen when it came."""
+        if self.realignment is not None and decoded is not None:
+            self.realignment.learn(decoded, int(target.argmax()))
+
     def carry_over(self, earlier: "Session") -> None:
+        """Starts from what an earlier session knows.
+
+        The readout's outputs are matched by name; classes are followed on if they are the same
+        ones, in the same order.
+        """
+        self.succeed(earlier)
+        if (
+            self.realignment is not None
+            and earlier.realignment is not None
+            and self.outputs == earlier.outputs
+        ):
+            # Shared, as none is changed in place.
+            self.realignment.load(earlier.realignment.tensors(), earlier.realignment.meta())
+
+    def succeed(self, earlier: "Session") -> None:
         """Starts from an earlier session's readout; outputs are matched by name."""
         matched = [
             (i, earlier.outputs.index(o))

@@ -19,7 +19,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 4
+FORMAT = 5
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]
@@ -54,6 +54,11 @@ def digest(tensors: Tensors, meta: Meta) -> str:
         sha.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         sha.update(tensor.numpy().tobytes())
     return sha.hexdigest()
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    """Tensors whose names begin with ``prefix``, without it."""
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
 def learner_state(learner: Learner) -> tuple[Tensors, Meta]:
@@ -117,13 +122,16 @@ def _gradient_of(use: Use) -> str:
 
 
 def session_state(session: Session) -> tuple[Tensors, Meta]:
-    """Readout, window, score, ids."""
+    """Readout, window, score, realignment, ids."""
     tensors: Tensors = {
         "window.inputs": session.window.inputs,
         "window.targets": session.window.targets,
     }
     tensors |= {f"readout.{name}": table for name, table in session.readout.tensors().items()}
     tensors |= {f"score.{k}": torch.from_numpy(v) for k, v in session.score.arrays().items()}
+    realigned = session.realignment
+    if realigned is not None:
+        tensors |= {f"realignment.{name}": table for name, table in realigned.tensors().items()}
     meta = {
         "name": session.name,
         "outputs": list(session.outputs),
@@ -131,6 +139,7 @@ def session_state(session: Session) -> tuple[Tensors, Meta]:
         "written": session.window.written,
         "scored": session.score.samples,
         "readout": session.readout.meta(),
+        "realignment": None if realigned is None else realigned.meta(),
         "ids": list(session.ids),
     }
     return tensors, meta
@@ -140,12 +149,9 @@ def restore_session(spec: ModelSpec, tensors: Tensors, meta: Meta, device: str) 
     """Inverse of :func:`session_state`."""
     session = Session.opened(spec, meta["name"], meta["outputs"], 0, 0.0, device)
     window = session.window
-    kept = {
-        name.removeprefix("readout."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith("readout.")
-    }
-    session.readout.load(kept, meta["readout"])
+    session.readout.load(part(tensors, "readout."), meta["readout"])
+    if session.realignment is not None:
+        session.realignment.load(part(tensors, "realignment."), meta["realignment"])
     window.inputs, window.targets = tensors["window.inputs"], tensors["window.targets"]
     window.written = meta["written"]
     arrays = {k: tensors[f"score.{k}"].cpu().numpy() for k in session.score.arrays()}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Windows without label that the filter runs over; older ones no longer count.
+# Windows without label that are kept, for the filter to run over again once labels came.
 HORIZON = 64
 
 

@@ -94,17 +94,17 @@ class Realignment:
         self._waiting[self.arrived] = strength
         if len(self._waiting) > HORIZON:
             del self._waiting[next(iter(self._waiting))]
-            self._filtered = None
         self._watch(strength)
-        self._filtered = self._run() if self._filtered is None else self._next(strength)
-        return self._decoded(strength, self._filtered, readout)
+        if self._filtered is None:
+            self._filtered = self._run()
+        else:
+            self._filtered = self._onward(self._filtered, strength)
+        opinions = torch.stack((readout.double(), torch.logsumexp(self._filtered, 0).exp()))
+        return Decoded(self.arrived, strength, opinions, self.blend(opinions))
 
     def peek(self, x: Tensor, readout: Tensor) -> Tensor:
-        """Probabilities as of :meth:`predict`, without a trace and without an alarm."""
-        strength = strengths(x)
-        if not self.classes.started:
-            return self.blend(readout.expand(2, -1))
-        return self._decoded(strength, self._next(strength), readout).probabilities
+        """Probabilities as :meth:`predict` would give them now, without a trace."""
+        return self.view().predict(x, readout).probabilities
 
     def learn(self, decoded: Decoded, chosen: int) -> None:
         """Learns a window's class.
@@ -125,15 +125,15 @@ class Realignment:
         other = copy.copy(self)
         for name in ("classes", "persistence", "blend", "_waiting"):
             setattr(other, name, copy.copy(getattr(self, name)))
-        if other._filtered is None and other._waiting:
-            other._filtered = other._run()
         return other
 
     def tensors(self) -> dict[str, Tensor]:
         """State, not copied."""
         waiting = {f"waiting.{number}": strength for number, strength in self._waiting.items()}
         classes = {f"classes.{name}": t for name, t in self.classes.tensors().items()}
-        return classes | waiting | {"blend": self.blend.weight, "newest": self._newest}
+        filtered = {} if self._filtered is None else {"filtered": self._filtered}
+        rest = {"blend": self.blend.weight, "newest": self._newest}
+        return classes | waiting | filtered | rest
 
     def meta(self) -> dict[str, Any]:
         """The rest of the state, JSON-safe."""
@@ -159,7 +159,7 @@ class Realignment:
             setattr(self, name, int(meta[name]))
         self._misfits = [float(m) for m in meta["misfits"]]
         self._waiting = {int(number): tensors[f"waiting.{number}"] for number in meta["waiting"]}
-        self._filtered = None
+        self._filtered = tensors.get("filtered")
 
     def _watch(self, strength: Tensor) -> None:
         """Loosens what is known if the newest windows are unlike every class."""
@@ -180,20 +180,12 @@ class Realignment:
         past = self.persistence.start(self.classes.weight)
         past = _normalised(past + self.classes.density(first))
         for strength in others:
-            past = _normalised(self.persistence.onward(past) + self.classes.density(strength))
+            past = self._onward(past, strength)
         return past
 
-    def _next(self, strength: Tensor) -> Tensor:
+    def _onward(self, past: Tensor, strength: Tensor) -> Tensor:
         """Filter one window on."""
-        if self._filtered is None:
-            past = self.persistence.start(self.classes.weight)
-        else:
-            past = self.persistence.onward(self._filtered)
-        return _normalised(past + self.classes.density(strength))
-
-    def _decoded(self, strength: Tensor, filtered: Tensor, readout: Tensor) -> Decoded:
-        opinions = torch.stack((readout.double(), torch.logsumexp(filtered, 0).exp()))
-        return Decoded(self.arrived, strength, opinions, self.blend(opinions))
+        return _normalised(self.persistence.onward(past) + self.classes.density(strength))
 
 
 def _normalised(logarithms: Tensor) -> Tensor:

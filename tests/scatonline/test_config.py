@@ -15,6 +15,7 @@ from scatonline.config import (
     FeatureSpec,
     LearningSpec,
     ModelSpec,
+    ReadoutKind,
     ReadoutSpec,
     RealignmentSpec,
     StructureSpec,
@@ -162,6 +163,17 @@ def test_features_may_not_ask_for_orders_that_the_bank_lacks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "channels"), [("softmax", 1), ("poisson", 8), ("gaussian", 8), ("poisson", 1)]
+)
+def test_realignment_is_for_classes_of_several_channels(kind: ReadoutKind, channels: int) -> None:
+    asked: dict[str, Any] = {"readout": ReadoutSpec(kind), "channels": channels}
+    told = rf"^realignment\.enabled: got True, expected .*not {kind}\).*not {channels}\)"
+    with pytest.raises(ConfigError, match=told):
+        model(**asked, realignment=RealignmentSpec(enabled=True))
+    assert not model(**asked).realignment.enabled
+
+
+@pytest.mark.parametrize(
     "spec",
     [
         model(),
@@ -174,6 +186,7 @@ def test_features_may_not_ask_for_orders_that_the_bank_lacks() -> None:
             readout=ReadoutSpec("softmax", ridge=1e-3, forgetting=0.999),
             learning=LearningSpec(enabled=False, optimiser="sgd"),
             structure=StructureSpec(epsilon=0.1, candidates=0),
+            realignment=RealignmentSpec(enabled=True, placement="ring", alarm=9.0),
             seed=7,
         ),
     ],
@@ -184,7 +197,7 @@ def test_specification_survives_json(spec: ModelSpec) -> None:
     assert hash(restored) == hash(spec)
 
 
-@pytest.mark.parametrize("section", ["", "bank", "features", "readout", "learning", "structure"])
+@pytest.mark.parametrize("section", [*SECTIONS])
 def test_unknown_keys_are_refused(section: str) -> None:
     values = model().to_dict()
     (values[section] if section else values)["kernel"] = 3

@@ -277,7 +277,26 @@ def test_a_glance_leaves_no_trace() -> None:
     assert torch.equal(model.predict(x, EVEN).probabilities, glance)
     block(model, muscle, 0)
     assert torch.equal(view.peek(x, EVEN), glance)
-    assert torch.equal(Realignment(SPEC, CHANNELS, CLASSES).peek(x, EVEN), EVEN)
+
+
+def test_a_glance_sees_what_will_be_said() -> None:
+    """At the first window, before and after labels, at an alarm, and when too many wait."""
+    muscle = Muscle(seed=16)
+    model = Realignment(SPEC, CHANNELS, CLASSES)
+    waiting: list[Decoded] = []
+    for turn in range(300):
+        if turn == 140:
+            muscle.offset += 3.0
+        chosen, x = turn // BLOCK % CLASSES, muscle.window(turn // BLOCK % CLASSES)
+        glance = model.view().peek(x, EVEN)
+        waiting.append(model.predict(x, EVEN))
+        assert torch.equal(waiting[-1].probabilities, glance)
+        if turn < 200 and turn % BLOCK == BLOCK - 1:
+            for decoded in waiting:
+                model.learn(decoded, chosen)
+            waiting = []
+    assert model.alarms == 1
+    assert len(waiting) > HORIZON
 
 
 def test_windows_that_never_get_a_label_are_forgotten() -> None:

@@ -1,0 +1,94 @@
+"""Samples that were predicted and wait for their label: a bounded number, the oldest give way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scatonline.realignment import Decoded
+from scatonline.sample import Prediction
+
+# What is kept of a window that realignment has seen.
+_DECODED = ("strengths", "opinions", "probabilities")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A sample as it was when it came: what learning from its label needs.
+
+    Attributes:
+        input: ``(channels, *shape)`` float32, scaled.
+        prediction: Made before anything was learned from it.
+        decoded: What realignment saw in it, where the model has that.
+    """
+
+    input: Tensor
+    prediction: Prediction
+    decoded: Decoded | None = None
+
+
+class Pending:
+    """Predicted samples by (session, id), oldest first.
+
+    Attributes:
+        limit: Most that wait at a time.
+        expired: Those that gave way before their label came.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Empty."""
+        self.limit = limit
+        self.expired = 0
+        self._waiting: dict[tuple[str, str], Predicted] = {}
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        """Whether a sample, (session, id), waits."""
+        return key in self._waiting
+
+    def add(self, session: str, sample_id: str, predicted: Predicted) -> None:
+        """Keeps a sample; beyond the limit the oldest is given up."""
+        if len(self._waiting) >= self.limit:
+            del self._waiting[next(iter(self._waiting))]
+            self.expired += 1
+        self._waiting[session, sample_id] = predicted
+
+    def take(self, session: str, sample_id: str) -> Predicted:
+        """A sample that waits, which it does no longer."""
+        return self._waiting.pop((session, sample_id))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State, not copied."""
+        found: dict[str, Tensor] = {}
+        for i, predicted in enumerate(self._waiting.values()):
+            found[f"{i}.input"] = predicted.input
+            found[f"{i}.prediction"] = torch.from_numpy(predicted.prediction.values)
+            if predicted.decoded is not None:
+                found |= {f"{i}.{name}": getattr(predicted.decoded, name) for name in _DECODED}
+        return found
+
+    def meta(self) -> dict[str, Any]:
+        """The rest of the state, JSON-safe."""
+        samples = [
+            [*key, p.prediction.event, None if p.decoded is None else p.decoded.number]
+            for key, p in self._waiting.items()
+        ]
+        return {"expired": self.expired, "samples": samples}
+
+    def load(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`tensors` and :meth:`meta`."""
+        self.expired = meta["expired"]
+        self._waiting = {}
+        for i, (session, sample_id, event, number) in enumerate(meta["samples"]):
+            prediction = Prediction(tensors[f"{i}.prediction"].cpu().numpy(), event)
+            decoded = None
+            if number is not None:
+                decoded = Decoded(number, *(tensors[f"{i}.{name}"] for name in _DECODED))
+            self._waiting[session, sample_id] = Predicted(
+                tensors[f"{i}.input"], prediction, decoded
+            )
