@@ -7,8 +7,10 @@
 torch.Size([3, 25, 8, 8])
 """
 
+from scatonline.changes import ChangeWatch
 from scatonline.choice import Candidate, Choice, choose_family
 from scatonline.config import (
+    AdaptationSpec,
     BankSpec,
     FeatureSpec,
     LearningSpec,
@@ -16,7 +18,7 @@ from scatonline.config import (
     ReadoutSpec,
     StructureSpec,
 )
-from scatonline.drift import ChangeDetector, FilterReport, Parameter
+from scatonline.drift import FilterReport, Parameter
 from scatonline.errors import (
     ConfigError,
     DuplicateName,
@@ -26,7 +28,8 @@ from scatonline.errors import (
     StateVersionError,
     UnknownName,
 )
-from scatonline.model import Model
+from scatonline.guard import Retreat
+from scatonline.model import Alarm, Model
 from scatonline.reader import Reader
 from scatonline.sample import Outcome, Prediction, Sample
 from scatonline.scattering import Scattering, Scattering1D, Scattering2D
@@ -34,9 +37,11 @@ from scatonline.scores import ScoreReport, score
 from scatonline.structure import GroupCar, Move, StructureCheck, StructureDecision
 
 __all__ = [
+    "AdaptationSpec",
+    "Alarm",
     "BankSpec",
     "Candidate",
-    "ChangeDetector",
+    "ChangeWatch",
     "Choice",
     "ConfigError",
     "DuplicateName",
@@ -53,6 +58,7 @@ __all__ = [
     "Prediction",
     "Reader",
     "ReadoutSpec",
+    "Retreat",
     "Sample",
     "ScatOnlineError",
     "Scattering",

@@ -1,10 +1,9 @@
-"""How far filters have moved since they were made, and whether the loss has changed."""
+"""How far filters have moved since they were made."""
 
 import math
 from dataclasses import dataclass
 
 import torch
-from river.drift import ADWIN
 
 from scatonline.filterbank import FilterBank
 
@@ -79,25 +78,6 @@ def bank_drift(bank: FilterBank) -> list[dict[str, float]]:
             drift["angle_rad"] = 0.5 * math.atan2(math.sin(turned), math.cos(turned))
         drifts.append(drift)
     return drifts
-
-
-class ChangeDetector:
-    """Watches a loss for a change of its mean (ADWIN, Bifet & Gavaldà 2007, River's).
-
-    It observes and reports; it is not part of a model's state.
-    """
-
-    def __init__(self, delta: float = 0.002) -> None:
-        """Takes the false-alarm probability ``delta`` of one look."""
-        self._adwin = ADWIN(delta=delta)  # type: ignore[no-untyped-call]
-        self.changes = 0
-
-    def update(self, loss: float) -> bool:
-        """Takes one loss; True when a change was found just now."""
-        self._adwin.update(loss)  # type: ignore[no-untyped-call]
-        found = bool(self._adwin.drift_detected)
-        self.changes += found
-        return found
 
 
 def _spectral_distances(bank: FilterBank) -> list[float]:

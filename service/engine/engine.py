@@ -11,7 +11,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from scatonline.drift import ChangeDetector
 from scatonline.model import Model
 from scatonline.sample import Outcome, Prediction
 from service.engine.checks import StructureChecks
@@ -83,7 +82,7 @@ class Engine:
         instruments.watch_queue(self._inbox.depth, limits.queue_depth)
         self._checks = StructureChecks(self._inbox, instruments)
         self._reporter = Reporter(model, instruments, limits.report_every_s)
-        self._change = ChangeDetector()
+        self._seen = _reactions(model)
         self._reader = model.reader()
         self._readers = ThreadPoolExecutor(limits.readers, thread_name_prefix=f"read-{self.name}")
         self._predictions = threading.BoundedSemaphore(limits.queue_depth)
@@ -224,7 +223,7 @@ class Engine:
         elif isinstance(event, LabelArrived):
             self._instruments.labels.inc()
         if isinstance(result, Outcome) and result.loss is not None:
-            self._watch(result.loss)
+            self._tell_reactions()
         if isinstance(result, AppliedDecision) and result.decision.moves:
             for move in result.decision.moves:
                 self._instruments.moves[move.kind].inc()
@@ -232,10 +231,29 @@ class Engine:
             self._saver.hasten()
         return result
 
-    def _watch(self, loss: float) -> None:
-        if self._change.update(loss):
+    def _tell_reactions(self) -> None:
+        """Counts and logs what the model did by itself at the last sample."""
+        before, self._seen = self._seen, _reactions(self._model)
+        if self._seen[0] > before[0]:
+            alarm = self._model.alarms[-1]
             self._instruments.loss_changes.inc()
-            _log.info("loss_changed", model=self.name, event_number=self._model.event)
+            _log.info(
+                "loss_changed",
+                model=self.name,
+                session=alarm.session,
+                detector=alarm.detector,
+                event_number=alarm.event,
+            )
+        if self._seen[1] > before[1]:
+            retreat = self._model.retreats[-1]
+            self._instruments.retreats.inc()
+            _log.warning(
+                "filters_given_up",
+                model=self.name,
+                worse_by=retreat.worse,
+                se=retreat.se,
+                event_number=retreat.event,
+            )
 
     def _seconds_until_chore(self) -> float | None:
         """How long the writer may sleep; None while no chore is in sight."""
@@ -273,6 +291,11 @@ class Engine:
             checkpoint_event=self._saver.saved_event,
             state_hash=model.state_hash() if with_hash else None,
         )
+
+
+def _reactions(model: Model) -> tuple[int, int]:
+    """Changes found and retreats made so far."""
+    return model.watch.found, model.learner.retreats
 
 
 def _time(latency: Latency, result: "Future[Any]", arrived_s: float) -> None:

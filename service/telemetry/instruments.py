@@ -41,7 +41,13 @@ class Instruments:
         )
         self.loss_changes = Counter(
             "scatonline_loss_changes",
-            "Changes of the prequential loss found by ADWIN since the process started.",
+            "Rises of the prequential loss found since the process started.",
+            model,
+            registry=registry,
+        )
+        self.retreats = Counter(
+            "scatonline_retreats",
+            "Times that learned filters were given up since the process started.",
             model,
             registry=registry,
         )
@@ -143,6 +149,7 @@ class ModelInstruments:
         self.samples = instruments.samples.labels(model)
         self.labels = instruments.labels.labels(model)
         self.loss_changes = instruments.loss_changes.labels(model)
+        self.retreats = instruments.retreats.labels(model)
         self.update_latency = Latency(instruments.update_latency.labels(model))
         self.predict_latency = Latency(instruments.predict_latency.labels(model))
         self.moves = {kind: instruments.moves.labels(model, kind) for kind in ("add", "drop")}

@@ -8,7 +8,7 @@ from scatonline.changes import ChangeWatch
 
 def losses(count: int, seed: int = 0) -> list[float]:
     """Skewed, as squared errors are."""
-    return np.random.default_rng(seed).gamma(1.5, 1.0, count).tolist()
+    return [float(v) for v in np.random.default_rng(seed).gamma(1.5, 1.0, count)]
 
 
 def first_alarm(watch: ChangeWatch, stream: list[float]) -> int | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scatonline.config import LearningSpec, ReadoutKind, StructureSpec
 from scatonline.model import Model
+from scatonline.readout import RecursiveReadout
 from scatonline.sample import Sample
 from tests.scatonline.differences import central_differences
 from tests.scatonline.models import KINDS, OUTPUTS, specification, stream, taught
@@ -22,6 +23,7 @@ RATE = 1e-6
 def likelihood(model: Model, sample: Sample) -> Tensor:
     """Mean −log p over the observed outputs, at the present θ, weights held; double precision."""
     learner, readout = model.learner, model._sessions["a"].readout
+    assert isinstance(readout, RecursiveReadout)
     filters = learner.scattering.build(torch.float64)
     low_pass = learner.scattering.averages(torch.float64, torch.device("cpu"))
     x = torch.from_numpy(np.asarray(sample.input, np.float64))
