@@ -51,8 +51,8 @@ def candidates(
     Args:
         scattering: The banks.
         car: CAR of every filter, by id.
-        recent_drops: What went a short while ago: a filter that is closer to one of these than to
-            any that stayed is left out.
+        recent_drops: What went a short while ago: a filter closer to one of these than to any that
+            stayed is left out, and with it the others of its group and scale.
         layers: Layers whose paths the readout sees.
         max_filters: Most filters at one scale of one layer.
     """
@@ -130,6 +130,11 @@ def _spread(values: Sequence[tuple[float, ...]], most: int) -> list[tuple[float,
 def _not_just_dropped(
     candidate: Candidate, scattering: Scattering, recent_drops: Sequence[RecentDrop]
 ) -> Candidate:
+    """Without the scales at which a filter is closer to one that just went than to all that stayed.
+
+    A group's filters at such a scale wait together: the others would explain from beside the barred
+    one what it is needed for, and leave it nothing to gain when it may come.
+    """
     bank = scattering.bank(candidate.layer)
     natural = bank.values().detach().tolist()
 
@@ -142,7 +147,8 @@ def _not_just_dropped(
         stayed, gone = distances[: len(stay)], distances[len(stay) :]
         return min(gone, default=math.inf) < min(stayed, default=math.inf)
 
-    kept = tuple(new for new in candidate.filters if not returns(new))
+    barred = {new.scale for new in candidate.filters if returns(new)}
+    kept = tuple(new for new in candidate.filters if new.scale not in barred)
     return Candidate(candidate.layer, kept, candidate.why)
 
 
