@@ -24,8 +24,10 @@ def test_the_client_example_runs_against_the_example_settings(tmp_path: Path) ->
 
 def test_the_library_examples_run_one_after_the_other() -> None:
     examples = [text for text in EXAMPLES if "from scatonline import" in text]
-    assert len(examples) == 2
+    assert len(examples) == 3
     names: dict[str, Any] = {}
     for example in examples:
         exec(example, names)  # noqa: S102 (our own README)
-    assert names["model"].spec.bank.family in names["choice"].reason
+    assert names["choice"].spec.bank.family in names["choice"].reason
+    assert names["outcome"].prediction.values.shape == (2,)
+    assert list(names["model"].sessions) == ["day 1", "day 2"]
