@@ -75,17 +75,17 @@ def table(result: Mapping[str, Any]) -> str:
         ),
         "",
         (
-            "| model | median, ms | mean, ms | 99 %, ms | median of the full window's first block → "
-            "last block | most memory there, MiB |"
+            "| model | median, ms | mean, ms | 99 %, ms | median, full window, first block → "
+            "last | most memory there, MiB |"
         ),
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in result.items():
         first = min(3, len(row["blocks_ms"]) - 1)
+        memory = row["memory_mb"]
         lines.append(
             f"| {name} | {row['median_ms']:.1f} | {row['mean_ms']:.1f} | {row['p99_ms']:.1f} | "
             f"{row['blocks_ms'][first]:.1f} → {row['blocks_ms'][-1]:.1f} | "
-            f"{row['memory_mb'][min(first, len(row['memory_mb']) - 1)]:.0f} → "
-            f"{row['memory_mb'][-1]:.0f} |"
+            f"{memory[min(first, len(memory) - 1)]:.0f} → {memory[-1]:.0f} |"
         )
     return "\n".join(lines)
