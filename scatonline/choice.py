@@ -80,7 +80,9 @@ def choose_family(
     evidence = Evidence.of(targets.cpu(), spec.readout.kind, restarts, spec.seed)
     if evidence.silent:
         raise ConfigError("calibration targets never vary, expected some that do")
-    errors = {name: _held_out(_with_family(spec, name), inputs, evidence) for name in names}
+    # A family is judged by what it makes of single inputs: lags are the same for all of them.
+    single = replace(spec, features=replace(spec.features, lags=0))
+    errors = {name: _held_out(_with_family(single, name), inputs, evidence) for name in names}
     known = _DEFAULT if _DEFAULT in errors else names[0]
     candidates = []
     for name, own in errors.items():

@@ -22,6 +22,8 @@ Method = Literal["recursive", "window"]
 Kernel = Literal["linear", "nonlinear"]
 Optimiser = Literal["sgd", "adam"]
 Placement = Literal["fixed", "ring"]
+# Inputs before a sample whose columns a readout may see: they multiply its columns.
+_MOST_LAGS = 16
 # Stands for the family that scatonline.choice finds best on a calibration set.
 AUTO = "auto"
 _T = TypeVar("_T")
@@ -125,6 +127,8 @@ class FeatureSpec:
             mean of order 1 at the same place, in the input's units: what a contour is made of then
             counts, and not how bright the light was. 0: they are not.
         calibration: Samples after which the columns' means and scales are frozen.
+        lags: Inputs before a sample, of the same session, whose columns stand beside its own, at
+            most 16; see :mod:`scatonline.past`. For responses that come some frames late.
     """
 
     orders: tuple[int, ...] = (0, 1, 2)
@@ -135,6 +139,7 @@ class FeatureSpec:
     raw_weight: float = 1.0
     contrast: float = 0.0
     calibration: int = 64
+    lags: int = 0
 
     def __post_init__(self) -> None:
         _require(
@@ -162,6 +167,9 @@ class FeatureSpec:
             0 <= self.contrast < math.inf, "features.contrast", self.contrast, "finite, at least 0"
         )
         _require(self.calibration >= 2, "features.calibration", self.calibration, "at least 2")
+        _require(
+            0 <= self.lags <= _MOST_LAGS, "features.lags", self.lags, f"from 0 to {_MOST_LAGS}"
+        )
 
 
 @dataclass(frozen=True)
@@ -349,8 +357,9 @@ class AdaptationSpec:
     """What a model does when its loss goes up, and what keeps learning from doing harm.
 
     Attributes:
-        detect: Whether a change of the loss is acted upon: the readout starts anew from what it
-            knows, θ moves faster for a while, and a structure check is due soon.
+        detect: Whether a change of the loss is acted upon: what the readout remembers counts for
+            less, θ moves faster for a while, and a structure check is due soon. On streams whose
+            samples differ in difficulty for long stretches this may cost more than it gains.
         boost: Factor on the rate of θ after a change.
         boosted: Learned samples for which it holds.
         shadow: Whether a model that never moves a filter runs beside; if the learned one is worse
@@ -358,7 +367,7 @@ class AdaptationSpec:
             again as learning without moving θ.
     """
 
-    detect: bool = True
+    detect: bool = False
     boost: float = 3.0
     boosted: int = 200
     shadow: bool = False

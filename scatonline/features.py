@@ -2,11 +2,12 @@
 
 Scattering maps are averaged to a grid and compressed; the input itself may stand beside them.
 Columns come in blocks, one a scattering path (channels × cells each), raw terms last, so that a
-structure move adds or removes whole blocks.
+structure move adds or removes whole blocks. With lags the same blocks follow for each of the inputs
+before, newest first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -23,18 +24,25 @@ _T = TypeVar("_T", int, float)
 
 @dataclass(frozen=True)
 class Block:
-    """Columns of one path; ``path`` is None for the raw terms."""
+    """Columns of one path; ``path`` is None for the raw terms.
+
+    Attributes:
+        path: The path.
+        start: First column.
+        width: Number of columns.
+        lag: Whose columns: 0 the sample's own, n those of the nth before it.
+    """
 
     path: Path | None
     start: int
     width: int
+    lag: int = 0
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Filter ids of the path; raw terms and order 0 have names of their own."""
-        if self.path is None:
-            return ("raw",)
-        return self.path.key or ("mean",)
+        """Filter ids of the path, then the lag; raw terms and order 0 have names of their own."""
+        own = ("raw",) if self.path is None else self.path.key or ("mean",)
+        return (*own, f"lag {self.lag}") if self.lag else own
 
 
 class Layout:
@@ -42,7 +50,8 @@ class Layout:
 
     Attributes:
         blocks: In column order.
-        width: Number of columns.
+        single: Number of columns of one input.
+        width: Number of columns of a sample: its own and its lags'.
         weight: ``(width,)`` float64, the specification's factor on each standardised column.
     """
 
@@ -65,8 +74,12 @@ class Layout:
             self.blocks.append(Block(None, start, width))
             weights.append(torch.full((width,), self.features.raw_weight))
             start += width
-        self.width = start
-        self.weight = torch.cat([*weights, torch.zeros(0)]).double()
+        lags = self.features.lags
+        self.single, self.width = start, start * (1 + lags)
+        own = tuple(self.blocks)
+        for lag in range(1, lags + 1):
+            self.blocks += [replace(b, start=b.start + lag * start, lag=lag) for b in own]
+        self.weight = torch.cat([*weights, torch.zeros(0)]).double().repeat(1 + lags)
 
     @property
     def uses_scattering(self) -> bool:
@@ -74,7 +87,7 @@ class Layout:
         return bool(self.features.orders)
 
     def columns(self, x: Tensor, filters: Filters, averages: Averages | None) -> Tensor:
-        """Columns of a batch.
+        """Columns of a batch, each input's own ones.
 
         Args:
             x: ``(batch, channels, *shape)`` float32, scaled.
@@ -82,7 +95,7 @@ class Layout:
             averages: Averaging by φ.
 
         Returns:
-            ``(batch, width)`` float32.
+            ``(batch, single)`` float32.
         """
         parts: list[Tensor] = []
         if self.uses_scattering:
@@ -99,7 +112,7 @@ class Layout:
         return torch.cat(parts, 1) if parts else x.new_zeros(x.shape[0], 0)
 
     def columns_of(self, filter_id: str) -> list[int]:
-        """Columns of every path through a filter."""
+        """Columns of every path through a filter, of all lags."""
         return [
             column
             for block in self.blocks
@@ -164,29 +177,45 @@ class Standardiser:
     Attributes:
         mean: ``(width,)`` float64.
         scale: ``(width,)`` float64: weight over standard deviation.
+        lags: Inputs before, whose columns follow: a column of theirs has the mean and scale that it
+            has as a sample's own, and is 0, its mean, where it is NaN: there was no such input.
     """
 
     mean: Tensor
     scale: Tensor
+    lags: int = 0
 
     @classmethod
-    def fit(cls, columns: Tensor, weight: Tensor) -> "Standardiser":
-        """From ``(samples, width)`` columns; a constant column gets scale 0 and is thus ignored."""
+    def fit(cls, columns: Tensor, weight: Tensor, lags: int = 0) -> "Standardiser":
+        """From columns of single inputs; a constant column gets scale 0 and is thus ignored.
+
+        Args:
+            columns: ``(samples, single)``.
+            weight: ``(single,)``.
+            lags: Of the columns that will be standardised.
+        """
         columns = columns.double()
         mean = columns.mean(0)
         spread = (columns - mean).square().mean(0).sqrt()
         constant = spread <= 1e-6 * mean.abs() + 1e-12
-        return cls(mean, torch.where(constant, 0.0, weight / spread.clamp_min(1e-300)))
+        scale = torch.where(constant, 0.0, weight / spread.clamp_min(1e-300))
+        return cls(mean.repeat(1 + lags), scale.repeat(1 + lags), lags)
 
     @classmethod
-    def silent(cls, width: int, device: str) -> "Standardiser":
+    def silent(cls, width: int, device: str, lags: int = 0) -> "Standardiser":
         """Before scales are known: every column is 0."""
         zeros = torch.zeros(width, dtype=torch.float64, device=device)
-        return cls(zeros, zeros)
+        return cls(zeros, zeros, lags)
 
     def __call__(self, columns: Tensor) -> Tensor:
         """Standardised, weighted columns, float64."""
-        return (columns.double() - self.mean) * self.scale
+        z = (columns.double() - self.mean) * self.scale
+        if not self.lags:
+            return z
+        single = len(self.mean) // (1 + self.lags)
+        # Only what lies before may be missing: an input's own NaN is an error that must be seen.
+        own, past = z[..., :single], z[..., single:]
+        return torch.cat((own, past.nan_to_num(nan=0.0)), -1)
 
     def carried(self, index: Tensor, mean: Tensor, scale: Tensor) -> "Standardiser":
         """For another layout: old columns by ``index``, new ones (−1) with ``mean``, ``scale``."""
@@ -194,7 +223,7 @@ class Standardiser:
         new = index < 0
         carried_mean, carried_scale = self.mean[old], self.scale[old]
         carried_mean[new], carried_scale[new] = mean, scale
-        return Standardiser(carried_mean, carried_scale)
+        return Standardiser(carried_mean, carried_scale, self.lags)
 
 
 def _average(x: Tensor, grid: tuple[int, ...]) -> Tensor:

@@ -16,6 +16,8 @@ from scatonline.config import ModelSpec
 from scatonline.descent import Descent
 from scatonline.features import Layout, Standardiser
 from scatonline.filterbank import FilterBank
+from scatonline.past import Past, beside, sources
+from scatonline.readout import WindowReadout
 from scatonline.scattering import Scattering
 from scatonline.session import Session
 from scatonline.structure import Move
@@ -31,6 +33,7 @@ class Learner:
         scattering: The banks.
         layout: Which columns exist.
         standardiser: Their means and scales; replaced, never changed in place.
+        lags: Inputs before a sample whose columns stand beside its own.
         filters: Present ψ̂; leaves of the gradient; replaced, never changed in place.
         collected: Samples whose gradients wait on ``filters``.
         calibration: (session, columns, target) of the first samples, until the scales are frozen.
@@ -45,7 +48,8 @@ class Learner:
         self.descents = [Descent(spec.learning, bank) for bank in self.banks()]
         self.averages = self.scattering.averages(torch.float32, torch.device(device))
         self.layout = Layout(spec, self.scattering.cascade)
-        self.standardiser = Standardiser.silent(self.layout.width, device)
+        self.lags = spec.features.lags
+        self.standardiser = Standardiser.silent(self.layout.width, device, self.lags)
         self.calibration: list[tuple[str, Tensor, Tensor]] = []
         self.calibrated = False
         self.boosted = self.retreats = 0
@@ -68,11 +72,23 @@ class Learner:
         """Banks by layer."""
         return _banks(self.scattering)
 
-    def columns(self, x: Tensor, session: Session) -> Tensor:
-        """Raw columns of one input ``(channels, *shape)``: ``(width,)``, with graph if θ learns."""
+    def columns(self, x: Tensor, session: Session, past: Past | None = None) -> Tensor:
+        """Raw columns of one input, with graph if θ learns.
+
+        Args:
+            x: ``(channels, *shape)``, scaled.
+            session: Its session.
+            past: What came before it; None: the session's newest inputs.
+
+        Returns:
+            ``(width,)``, NaN where there was no input before. The graph goes through the input's
+            own columns only.
+        """
+        past = session.past if past is None else past
         warm = session.learned >= self.spec.learning.warmup and self.calibrated
         with torch.set_grad_enabled(self.learns_theta and warm):
-            return self.layout.columns(x[None], self.filters, self.averages)[0]
+            own = self.layout.columns(x[None], self.filters, self.averages)[0]
+            return beside(own, past, self.lags)
 
     def standardised(self, columns: Tensor) -> Tensor:
         """Standardised columns, float64, no graph; asked twice for one sample, made once."""
@@ -114,8 +130,10 @@ class Learner:
         self.calibrated = count >= self.spec.features.calibration
         if not self.calibrated and (count < _FIRST_SCALES or count & (count - 1)):
             return False
-        stacked = torch.stack([c for _, c, _ in self.calibration])
-        self.standardiser = Standardiser.fit(stacked, self.layout.weight.to(self.device))
+        single = self.layout.single
+        own = torch.stack([c[:single] for _, c, _ in self.calibration])
+        weight = self.layout.weight[:single].to(self.device)
+        self.standardiser = Standardiser.fit(own, weight, self.lags)
         return True
 
     def restructure(self, moves: tuple[Move, ...]) -> Tensor:
@@ -195,8 +213,29 @@ class Learner:
             return None
         with torch.no_grad():
             x = session.window.recent(ago)
-            columns = self.layout.columns(x[None], self.filters, self.averages)[0]
-        return self.standardiser(columns)
+            own = self.layout.columns(x[None], self.filters, self.averages)[0]
+            z = self.standardiser(beside(own, (), self.lags))
+        return self._with_lags(z, session, ago) if self.lags else z
+
+    def _with_lags(self, z: Tensor, session: Session, ago: int) -> Tensor:
+        """Puts what the readout remembers of the samples before beside one sample's own columns.
+
+        Their own columns were renewed just before, as they came just before: so one input goes
+        through the cascade here, too. A sample before that is not remembered, as it has no label or
+        is too old, has left its columns in the row that is renewed; they stay.
+        """
+        readout, single = session.readout, self.layout.single
+        assert isinstance(readout, WindowReadout)
+        rows, slots = readout.memory.rows, len(readout.times)
+        newest = readout.written - 1
+        z[single:] = rows.row((newest - ago) % slots)[single:]
+        numbers = session.window.arrivals()[-readout.memory.count :]
+        place = len(numbers) - 1 - ago
+        for lag, before in enumerate(sources(numbers, self.lags)[place].tolist(), 1):
+            if before >= 0:
+                row = rows.row((newest - (len(numbers) - 1 - before)) % slots)
+                z[lag * single : (lag + 1) * single] = row[:single]
+        return z
 
     def _step_theta(self) -> None:
         moved = self._to_thetas(self.filters, self._built)

@@ -173,7 +173,7 @@ class Model:
         x = prepare(self.spec, sample.input, self.device)
         columns = self.learner.columns(x, session)
         predicted = self._predict(session, x, columns)
-        session.remember(sample.id)
+        session.remember(sample.id, columns, self.learner.lags)
         self.event += 1
         if sample.target is None:
             self._pending.add(sample.session, sample.id, predicted)
@@ -203,7 +203,8 @@ class Model:
         """Learns from a sample whose label has come.
 
         What is scored, and what realignment learns from, is what was made of the sample when it
-        came; the gradient is taken at the present θ.
+        came, and its lags are the inputs that came before it; the gradient is taken at the present
+        θ.
 
         Raises:
             UnknownName: no such session, or the sample was never sent.
@@ -213,7 +214,7 @@ class Model:
         self.check_label(session, sample_id, target)
         known = self._session(session)
         waiting = self._pending.take(session, sample_id)
-        columns = self.learner.columns(waiting.input, known)
+        columns = self.learner.columns(waiting.input, known, waiting.past)
         self.event += 1
         loss = self._learn(known, columns, waiting, target)
         if self.shadow is not None:
@@ -237,6 +238,7 @@ class Model:
                 for name, s in self._sessions.items()
                 if s.realignment is not None
             },
+            pasts={name: s.past for name, s in self._sessions.items()},
         )
 
     def structure_ready(self) -> str | None:
@@ -280,6 +282,7 @@ class Model:
             recent_drops=tuple(drop for drop, _ in past.recent_drops),
             base_event=past.version,
             seed=(self.spec.seed * 1_000_003 + self.event) % 2**31 if seed is None else seed,
+            numbers=session.window.arrivals()[-limits.window :],
         )
 
     def apply(self, decision: StructureDecision) -> tuple[Move, ...]:
@@ -299,8 +302,10 @@ class Model:
         horizon = past.learned - _NO_RETURN_WINDOWS * self.spec.structure.window
         if moves:
             index = self.learner.restructure(moves)
+            single = self.learner.layout.single
             for session in self._sessions.values():
-                session.restructure(index)
+                session.restructure(index, single)
+            self._pending.restructure(index[:single])
         self.event += 1
         self.structure = replace(
             past,
@@ -425,7 +430,8 @@ class Model:
     def _predict(self, session: Session, x: Tensor, columns: Tensor) -> Predicted:
         z = self.learner.standardised(columns)
         values, decoded = session.predict(x, z)
-        return Predicted(x, Prediction(values.float().cpu().numpy(), self.event), decoded)
+        prediction = Prediction(values.float().cpu().numpy(), self.event)
+        return Predicted(x, prediction, decoded, session.came, session.past)
 
     def _learn(
         self,
@@ -447,7 +453,7 @@ class Model:
             self._replay_calibration()
         else:
             self.learner.learn(session, columns, y)
-        session.window.append(predicted.input, y.float())
+        session.window.append(predicted.input, y.float(), predicted.number)
         session.learned += 1
         self.structure = replace(self.structure, learned=self.structure.learned + 1)
         if self.active != session.name:
@@ -487,7 +493,10 @@ class Model:
             return
         self.learner.retreat(self.shadow.learner)
         for name, session in self._sessions.items():
-            session.readout = self.shadow._sessions[name].readout.promoted(self.spec.readout)
+            beside = self.shadow._sessions[name]
+            session.readout = beside.readout.promoted(self.spec.readout)
+            session.past = beside.past
+        self._pending.see_as(self.shadow._pending)
         # A check that is under way looked at filters that are gone.
         self.structure = replace(
             self.structure, version=self.structure.version + 1, cars=(), recent_drops=()

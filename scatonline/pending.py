@@ -1,12 +1,13 @@
 """Samples that were predicted and wait for their label: a bounded number, the oldest give way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from scatonline.past import Past, carried
 from scatonline.realignment import Decoded
 from scatonline.sample import Prediction
 
@@ -22,11 +23,15 @@ class Predicted:
         input: ``(channels, *shape)`` float32, scaled.
         prediction: Made before anything was learned from it.
         decoded: What realignment saw in it, where the model has that.
+        number: Samples of the session that came before it.
+        past: Columns of the newest of those, with lags.
     """
 
     input: Tensor
     prediction: Prediction
     decoded: Decoded | None = None
+    number: int = 0
+    past: Past = ()
 
 
 class Pending:
@@ -62,12 +67,29 @@ class Pending:
         """A sample that waits, which it does no longer."""
         return self._waiting.pop((session, sample_id))
 
+    def restructure(self, index: Tensor) -> None:
+        """Follows the columns of one input to another layout: the old of each new one, or −1."""
+        # Neighbours share what came before them, and go on to.
+        moved: dict[int, Tensor] = {}
+        for key, predicted in self._waiting.items():
+            for kept in predicted.past:
+                if id(kept) not in moved:
+                    (moved[id(kept)],) = carried((kept,), index)
+            past = tuple(moved[id(kept)] for kept in predicted.past)
+            self._waiting[key] = replace(predicted, past=past)
+
+    def see_as(self, other: "Pending") -> None:
+        """Takes the past of every sample from another model's pending ones, which are the same."""
+        for key, predicted in self._waiting.items():
+            self._waiting[key] = replace(predicted, past=other._waiting[key].past)
+
     def tensors(self) -> dict[str, Tensor]:
         """State, not copied."""
         found: dict[str, Tensor] = {}
         for i, predicted in enumerate(self._waiting.values()):
             found[f"{i}.input"] = predicted.input
             found[f"{i}.prediction"] = torch.from_numpy(predicted.prediction.values)
+            found |= {f"{i}.past.{lag}": kept for lag, kept in enumerate(predicted.past, 1)}
             if predicted.decoded is not None:
                 found |= {f"{i}.{name}": getattr(predicted.decoded, name) for name in _DECODED}
         return found
@@ -75,7 +97,13 @@ class Pending:
     def meta(self) -> dict[str, Any]:
         """The rest of the state, JSON-safe."""
         samples = [
-            [*key, p.prediction.event, None if p.decoded is None else p.decoded.number]
+            [
+                *key,
+                p.prediction.event,
+                None if p.decoded is None else p.decoded.number,
+                p.number,
+                len(p.past),
+            ]
             for key, p in self._waiting.items()
         ]
         return {"expired": self.expired, "samples": samples}
@@ -84,11 +112,12 @@ class Pending:
         """Inverse of :meth:`tensors` and :meth:`meta`."""
         self.expired = meta["expired"]
         self._waiting = {}
-        for i, (session, sample_id, event, number) in enumerate(meta["samples"]):
+        for i, (session, sample_id, event, seen, number, lags) in enumerate(meta["samples"]):
             prediction = Prediction(tensors[f"{i}.prediction"].cpu().numpy(), event)
             decoded = None
-            if number is not None:
-                decoded = Decoded(number, *(tensors[f"{i}.{name}"] for name in _DECODED))
+            if seen is not None:
+                decoded = Decoded(seen, *(tensors[f"{i}.{name}"] for name in _DECODED))
+            past = tuple(tensors[f"{i}.past.{lag}"] for lag in range(1, lags + 1))
             self._waiting[session, sample_id] = Predicted(
-                tensors[f"{i}.input"], prediction, decoded
+                tensors[f"{i}.input"], prediction, decoded, number, past
             )

@@ -12,6 +12,7 @@ from scatonline.cascade import Averages, Filters
 from scatonline.config import ModelSpec
 from scatonline.errors import UnknownName
 from scatonline.features import Layout, Standardiser
+from scatonline.past import Past, beside
 from scatonline.readout import View
 from scatonline.realignment import Realignment
 from scatonline.sample import Prediction, check_input
@@ -34,6 +35,7 @@ class Reader:
         event: Its version.
         readouts: By session.
         realignments: By session, where the model has them.
+        pasts: By session, columns of the newest inputs: what an input comes after, with lags.
     """
 
     spec: ModelSpec
@@ -45,9 +47,10 @@ class Reader:
     standardiser: Standardiser
     readouts: Mapping[str, View]
     realignments: Mapping[str, Realignment]
+    pasts: Mapping[str, Past]
 
     def predict(self, session: str, x: NDArray[np.generic]) -> Prediction:
-        """Prediction for one input.
+        """Prediction for one input, as if it came next in its session.
 
         Args:
             session: An open session.
@@ -63,7 +66,8 @@ class Reader:
         check_input(self.spec, x)
         with torch.no_grad():
             scaled = prepare(self.spec, x, self.device)
-            columns = self.layout.columns(scaled[None], self.filters, self.averages)[0]
+            own = self.layout.columns(scaled[None], self.filters, self.averages)[0]
+            columns = beside(own, self.pasts[session], self.spec.features.lags)
             values = self.readouts[session].predict(self.standardiser(columns))
             if session in self.realignments:
                 values = self.realignments[session].peek(scaled, values)

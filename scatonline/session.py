@@ -7,6 +7,7 @@ from torch import Tensor
 
 from scatonline.config import ModelSpec
 from scatonline.errors import DuplicateName
+from scatonline.past import Past, carried, followed
 from scatonline.readout import Readout, fresh
 from scatonline.realignment import Decoded, Realignment
 from scatonline.scores import Score
@@ -28,6 +29,8 @@ class Session:
         score: Prequential score.
         realignment: Follows the classes while electrodes move, where the model has that.
         learned: Samples learned from.
+        came: Samples that have come, labelled or not; counted where there are lags.
+        past: Raw columns of the newest ones, as many as there are lags.
         ids: Newest sample ids, oldest first.
     """
 
@@ -38,6 +41,8 @@ class Session:
     score: Score
     realignment: Realignment | None = None
     learned: int = 0
+    came: int = 0
+    past: Past = ()
     ids: dict[str, None] = field(default_factory=dict)
 
     @classmethod
@@ -124,12 +129,27 @@ class Session:
                 "within a session"
             )
 
-    def remember(self, sample_id: str) -> None:
-        """Notes an id; the oldest goes beyond the limit."""
+    def remember(self, sample_id: str, columns: Tensor, lags: int) -> None:
+        """Notes a sample that has come; what is oldest goes beyond the limits.
+
+        Args:
+            sample_id: Its id.
+            columns: ``((1 + lags) · single,)``, raw.
+            lags: Inputs whose columns are kept.
+        """
+        if lags:
+            self.came += 1
+            self.past = followed(self.past, columns[: len(columns) // (1 + lags)], lags)
         self.ids[sample_id] = None
         if len(self.ids) > REMEMBERED_IDS:
             del self.ids[next(iter(self.ids))]
 
-    def restructure(self, index: Tensor) -> None:
-        """Follows the columns to another layout, see the readouts' ``restructured``."""
+    def restructure(self, index: Tensor, single: int) -> None:
+        """Follows the columns to another layout, see the readouts' ``restructured``.
+
+        Args:
+            index: ``(width,)``, the old column of each new one, −1 where new.
+            single: New columns of one input.
+        """
         self.readout = self.readout.restructured(index)
+        self.past = carried(self.past, index[:single])

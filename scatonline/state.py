@@ -19,7 +19,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 5
+FORMAT = 6
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]
@@ -103,7 +103,9 @@ def restore_learner(learner: Learner, tensors: Tensors, meta: Meta) -> None:
         descent.load({k: tensors[f"{at}.descent.{k}"] for k in descent.tensors()})
     learner.scattering.arrange()
     learner.layout = Layout(learner.spec, learner.scattering.cascade)
-    learner.standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.scale"])
+    learner.standardiser = Standardiser(
+        tensors["standardiser.mean"], tensors["standardiser.scale"], learner.lags
+    )
     learner.calibrated = meta["calibrated"]
     learner.calibration = [
         (name, tensors[f"calibration.{i}.columns"], tensors[f"calibration.{i}.target"])
@@ -122,11 +124,13 @@ def _gradient_of(use: Use) -> str:
 
 
 def session_state(session: Session) -> tuple[Tensors, Meta]:
-    """Readout, window, score, realignment, ids."""
+    """Readout, window, score, realignment, past, ids."""
     tensors: Tensors = {
         "window.inputs": session.window.inputs,
         "window.targets": session.window.targets,
+        "window.numbers": session.window.numbers,
     }
+    tensors |= {f"past.{lag}": kept for lag, kept in enumerate(session.past, 1)}
     tensors |= {f"readout.{name}": table for name, table in session.readout.tensors().items()}
     tensors |= {f"score.{k}": torch.from_numpy(v) for k, v in session.score.arrays().items()}
     realigned = session.realignment
@@ -136,6 +140,8 @@ def session_state(session: Session) -> tuple[Tensors, Meta]:
         "name": session.name,
         "outputs": list(session.outputs),
         "learned": session.learned,
+        "came": session.came,
+        "past": len(session.past),
         "written": session.window.written,
         "scored": session.score.samples,
         "readout": session.readout.meta(),
@@ -153,10 +159,11 @@ def restore_session(spec: ModelSpec, tensors: Tensors, meta: Meta, device: str) 
     if session.realignment is not None:
         session.realignment.load(part(tensors, "realignment."), meta["realignment"])
     window.inputs, window.targets = tensors["window.inputs"], tensors["window.targets"]
-    window.written = meta["written"]
+    window.numbers, window.written = tensors["window.numbers"], meta["written"]
     arrays = {k: tensors[f"score.{k}"].cpu().numpy() for k in session.score.arrays()}
     session.score.load(meta["scored"], arrays)
-    session.learned = meta["learned"]
+    session.learned, session.came = meta["learned"], meta["came"]
+    session.past = tuple(tensors[f"past.{lag}"] for lag in range(1, meta["past"] + 1))
     session.ids = dict.fromkeys(meta["ids"])
     return session
 

@@ -99,6 +99,11 @@ def _require(
             f"features.orders is {spec.features.orders}: without an order of at least 1 there are "
             "no filters to fit"
         )
+    if spec.features.lags:
+        raise ConfigError(
+            f"features.lags is {spec.features.lags}: a calibration set has no order in time, so "
+            "expected 0; stream the recording to a model with lags instead"
+        )
     if limits.classifier == "discriminant" and spec.readout.kind == "softmax":
         method = getattr(spec.readout, "method", "recursive")
         if method != "recursive":

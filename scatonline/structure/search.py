@@ -11,11 +11,13 @@ filters are tried, and added if the lower bound on their held-out gain exceeds 2
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from scatonline.config import ModelSpec
 from scatonline.errors import NumericalError
 from scatonline.features import Standardiser
+from scatonline.past import sources
 from scatonline.scattering import Scattering
 from scatonline.structure import additions
 from scatonline.structure.car import Loss, quantile
@@ -44,6 +46,8 @@ class StructureCheck:
         recent_drops: Not to be added again yet.
         base_event: Structure version of the copy.
         seed: Of the restarts.
+        numbers: ``(samples,)`` int64, the order in which they came; None: one after another. What
+            lags see of samples that are not in the window is taken to be at its mean.
         epsilon: Explained variance that a removal may cost, set by :meth:`run`.
     """
 
@@ -58,13 +62,16 @@ class StructureCheck:
     recent_drops: tuple[RecentDrop, ...]
     base_event: int
     seed: int
+    numbers: Tensor | None = None
     epsilon: float = 0.0
 
     def run(self) -> StructureDecision:
         """Computes every CAR and decides."""
         limits, kind = self.spec.structure, self.spec.readout.kind
         evidence = Evidence.of(self.targets.cpu(), kind, limits.restarts, self.seed)
-        standing = Standing.of(self.spec, self.scattering, self.standardiser, self.inputs)
+        numbers = torch.arange(len(self.inputs)) if self.numbers is None else self.numbers
+        past = sources(numbers.to(self.inputs.device), self.spec.features.lags)
+        standing = Standing.of(self.spec, self.scattering, self.standardiser, self.inputs, past)
         if not standing.groups:
             return self._no_verdict("no filter is used by the readout")
         if evidence.silent:

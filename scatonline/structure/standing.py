@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from scatonline.cascade import FilterName
 from scatonline.config import ModelSpec
 from scatonline.features import Layout, Standardiser
+from scatonline.past import shifted
 from scatonline.scattering import Scattering
 from scatonline.structure.candidates import NewFilter
 
@@ -29,6 +30,7 @@ class Standing:
         layout: Their columns.
         standardiser: Of those.
         inputs: ``(samples, channels, *shape)`` float32.
+        before: ``(samples, lags)`` places of the samples that came before each, −1 where not held.
         x: ``(samples, columns)`` float64, standardised.
         groups: Columns of every path through each filter, by id; filters without any are left out.
     """
@@ -38,17 +40,24 @@ class Standing:
     layout: Layout
     standardiser: Standardiser
     inputs: Tensor
+    before: Tensor
     x: Tensor
     groups: Mapping[str, Tensor]
 
     @classmethod
     def of(
-        cls, spec: ModelSpec, scattering: Scattering, standardiser: Standardiser, inputs: Tensor
+        cls,
+        spec: ModelSpec,
+        scattering: Scattering,
+        standardiser: Standardiser,
+        inputs: Tensor,
+        before: Tensor,
     ) -> "Standing":
-        """Transforms the window."""
+        """Transforms the window: each input once, however many samples see its columns."""
         layout = Layout(spec, scattering.cascade)
-        x = standardiser(_columns(scattering, layout, inputs)).cpu()
-        return cls._with(spec, scattering, layout, standardiser, inputs, x)
+        x = standardiser(shifted(_columns(scattering, layout, inputs), before)).cpu()
+        groups = _groups(scattering, layout)
+        return cls(spec, scattering, layout, standardiser, inputs, before, x, groups)
 
     def without(self, layer: int, filter_id: str) -> "Standing":
         """After one filter went.
@@ -63,9 +72,8 @@ class Standing:
         nothing = self.standardiser.mean[:0]
         standardiser = self.standardiser.carried(index.to(nothing.device), nothing, nothing)
         if self.spec.bank.bound not in _INDEPENDENT:
-            return Standing.of(self.spec, scattering, standardiser, self.inputs)
-        x = self.x[:, index]
-        return self._with(self.spec, scattering, layout, standardiser, self.inputs, x)
+            return Standing.of(self.spec, scattering, standardiser, self.inputs, self.before)
+        return self._with(scattering, layout, standardiser, self.x[:, index])
 
     def plus(self, layer: int, filters: Sequence[NewFilter]) -> tuple["Standing", list[str]]:
         """After filters came, and their ids. New columns are standardised over the window."""
@@ -74,10 +82,12 @@ class Standing:
         layout = Layout(self.spec, scattering.cascade)
         columns = _columns(scattering, layout, self.inputs)
         index = layout.carried_from(self.layout).to(columns.device)
-        new = Standardiser.fit(columns[:, index < 0], layout.weight.to(columns.device)[index < 0])
+        came = index[: layout.single] < 0
+        weight = layout.weight[: layout.single].to(columns.device)
+        new = Standardiser.fit(columns[:, came], weight[came], self.spec.features.lags)
         standardiser = self.standardiser.carried(index, new.mean, new.scale)
-        x = standardiser(columns).cpu()
-        return self._with(self.spec, scattering, layout, standardiser, self.inputs, x), ids
+        x = standardiser(shifted(columns, self.before)).cpu()
+        return self._with(scattering, layout, standardiser, x), ids
 
     def name(self, filter_id: str) -> FilterName:
         """Who a filter is."""
@@ -99,23 +109,28 @@ class Standing:
             return False
         return len(mine) > 1 or (name.layer > 1 and not any(layers[name.layer :]))
 
-    @classmethod
     def _with(
-        cls,
-        spec: ModelSpec,
-        scattering: Scattering,
-        layout: Layout,
-        standardiser: Standardiser,
-        inputs: Tensor,
-        x: Tensor,
+        self, scattering: Scattering, layout: Layout, standardiser: Standardiser, x: Tensor
     ) -> "Standing":
-        names = [name for layer in scattering.cascade.layers for name in layer]
-        columns = {name.id: torch.tensor(layout.columns_of(name.id)) for name in names}
-        groups = {filter_id: c for filter_id, c in columns.items() if len(c)}
-        return cls(spec, scattering, layout, standardiser, inputs, x, groups)
+        groups = _groups(scattering, layout)
+        return replace(
+            self,
+            scattering=scattering,
+            layout=layout,
+            standardiser=standardiser,
+            x=x,
+            groups=groups,
+        )
+
+
+def _groups(scattering: Scattering, layout: Layout) -> dict[str, Tensor]:
+    names = [name for layer in scattering.cascade.layers for name in layer]
+    columns = {name.id: torch.tensor(layout.columns_of(name.id)) for name in names}
+    return {filter_id: c for filter_id, c in columns.items() if len(c)}
 
 
 def _columns(scattering: Scattering, layout: Layout, inputs: Tensor) -> Tensor:
+    """``(samples, single)``, each input's own ones."""
     with torch.no_grad():
         filters = scattering.build()
         averages = scattering.averages(torch.float32, inputs.device)

@@ -22,6 +22,7 @@ class Window:
     Attributes:
         inputs: ``(capacity, channels, *shape)`` float32, scaled.
         targets: ``(capacity, outputs)`` float32, NaN where missing.
+        numbers: ``(capacity,)`` int64, the order in which they came; labels may come in another.
         written: Samples ever written.
     """
 
@@ -29,16 +30,17 @@ class Window:
         """Starts empty; memory is taken at once and never grows."""
         self.inputs = torch.zeros(capacity, *shape, device=device)
         self.targets = torch.zeros(capacity, outputs, device=device)
+        self.numbers = torch.zeros(capacity, dtype=torch.long, device=device)
         self.written = 0
 
     def __len__(self) -> int:
         """Samples held."""
         return min(self.written, len(self.inputs))
 
-    def append(self, x: Tensor, target: Tensor) -> None:
-        """Takes one sample; the oldest goes once the ring is full."""
+    def append(self, x: Tensor, target: Tensor, number: int) -> None:
+        """Takes one sample, the ``number``-th to come; the oldest goes once the ring is full."""
         at = self.written % len(self.inputs)
-        self.inputs[at], self.targets[at] = x, target
+        self.inputs[at], self.targets[at], self.numbers[at] = x, target, number
         self.written += 1
 
     def recent(self, ago: int) -> Tensor:
@@ -53,10 +55,16 @@ class Window:
 
     def ordered(self) -> tuple[Tensor, Tensor]:
         """Copies of inputs and targets, oldest first."""
-        if self.written <= len(self.inputs):
-            return self.inputs[: self.written].clone(), self.targets[: self.written].clone()
-        first = self.written % len(self.inputs)
-        return torch.roll(self.inputs, -first, 0), torch.roll(self.targets, -first, 0)
+        return self._in_order(self.inputs), self._in_order(self.targets)
+
+    def arrivals(self) -> Tensor:
+        """Copy of their numbers, oldest first."""
+        return self._in_order(self.numbers)
+
+    def _in_order(self, ring: Tensor) -> Tensor:
+        if self.written <= len(ring):
+            return ring[: self.written].clone()
+        return torch.roll(ring, -(self.written % len(ring)), 0)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "raw_weight": [0.0, NAN, INF],
         "contrast": [-0.1, NAN, INF],
         "calibration": [1],
+        "lags": [-1, 17],
     },
     "readout": {
         "kind": ["linear"],

@@ -295,12 +295,13 @@ def test_readout_that_sees_no_filter_drops_and_adds_none(orders: tuple[int, ...]
 @given(written=st.lists(st.floats(-5, 5, width=32), max_size=40), capacity=st.integers(1, 12))
 def test_window_holds_the_newest_samples_in_order(written: list[Any], capacity: int) -> None:
     window = Window(capacity, (1, 2), 1, "cpu")
-    for value in written:
-        window.append(torch.full((1, 2), value), torch.tensor([value]))
+    for number, value in enumerate(written):
+        window.append(torch.full((1, 2), value), torch.tensor([value]), number)
     inputs, targets = window.ordered()
     expected = written[-capacity:]
     assert len(window) == len(expected)
     assert targets[:, 0].tolist() == expected
     assert inputs[:, 0, 0].tolist() == expected
-    window.append(torch.zeros(1, 2), torch.zeros(1))
+    assert window.arrivals().tolist() == list(range(len(written)))[-capacity:]
+    window.append(torch.zeros(1, 2), torch.zeros(1), 0)
     assert targets[:, 0].tolist() == expected
