@@ -444,8 +444,8 @@ class ModelSpec:
             possible or not self.realignment.enabled,
             "realignment.enabled",
             self.realignment.enabled,
-            "False, or classes (readout.kind softmax, not "
-            f"{self.readout.kind}) of at least 2 channels (not {self.channels})",
+            f"False with readout.kind {self.readout.kind} and channels = {self.channels}: it "
+            "follows classes (softmax) of at least 2 channels",
         )
 
     def to_dict(self) -> dict[str, Any]:

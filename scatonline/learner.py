@@ -107,6 +107,8 @@ class Learner:
             target: ``(outputs,)`` float64, NaN where missing.
         """
         z = self.standardised(columns)
+        # Nothing is asked about this sample again, and its graph is large.
+        self._asked = None
         self.boosted = max(0, self.boosted - 1)
         if columns.requires_grad:
             slope = session.readout.gradient(z, target)
@@ -165,7 +167,7 @@ class Learner:
         return index
 
     def retreat(self, fixed: "Learner") -> None:
-        """Takes another learner's filters, columns and scales, and learns on, half as fast."""
+        """Takes another learner's filters, columns and scales, and learns on, a tenth as fast."""
         scattering = copy.deepcopy(fixed.scattering)
         for mine, theirs in zip(self.banks(), _banks(scattering), strict=True):
             # Ids of filters that are gone are not given again.
@@ -247,7 +249,7 @@ class Learner:
     def _haste(self) -> float:
         """Factor on the rate of θ: more for a while after a change, less after each retreat."""
         boost = self.spec.adaptation.boost if self.boosted > 0 else 1.0
-        return boost * 0.5**self.retreats
+        return boost * 0.1**self.retreats
 
     def _to_thetas(self, leaves: Filters, built: Filters) -> tuple[Tensor | None, ...]:
         """Takes the gradients that wait on filters on to every layer's θ."""

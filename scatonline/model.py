@@ -158,6 +158,12 @@ class Model:
         if not sample.id:
             raise ShapeError("sample has no id, expected one that is unique within its session")
         session.require_new(sample.id)
+        if (sample.session, sample.id) in self._pending:
+            # Among so many since that the session has forgotten the id, but not the sample.
+            raise DuplicateName(
+                f"sample {sample.id!r} of session {sample.session!r} still waits for its label: "
+                "send the label, or take another id"
+            )
         check_input(self.spec, sample.input)
         if sample.target is not None:
             check_target(self.spec, len(session.outputs), sample.target)

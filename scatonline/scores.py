@@ -152,21 +152,21 @@ def _scores(kind: str, sums: Floats) -> dict[str, float]:
     r = np.where(moved, covariance / np.where(moved, spread, 1.0), 0.0)
     scores = {
         "correlation": float(r.mean()),
-        "explained_variance": _explained(s["error"], variance_y),
+        "explained_variance": _explained(s["error"], variance_y, s["yy"]),
     }
     if kind == "poisson":
         mean_y = np.maximum(s["y"] / n, _RATE_FLOOR)
         null = s["y_log_y"] - s["y"] * np.log(mean_y)
         model = s["y_log_y"] - s["y_log_rate"] - (s["y"] - s["p"])
-        scores["explained_deviance"] = _explained(model, null)
+        scores["explained_deviance"] = _explained(model, null, s["y"])
         spikes = max(float(s["y"].sum()), 1.0)
         scores["bits_per_spike"] = float((null - model).sum() / (spikes * np.log(2)))
     return scores
 
 
-def _explained(left: Floats, total: Floats) -> float:
-    """1 − left/total, averaged over the outputs that varied."""
-    varied = total > 1e-12
+def _explained(left: Floats, total: Floats, size: Floats) -> float:
+    """1 − left/total, mean over outputs that varied by more than a rounding of ``size``."""
+    varied = total > 1e-12 * size
     return float((1 - left[varied] / total[varied]).mean()) if varied.any() else 0.0
 
 

@@ -74,19 +74,16 @@ _NONE = "none"
 def contenders() -> dict[str, ModelSpec]:
     """Ours and its parts, then fixed filters with ridge that forgets, at every setting."""
     learning = LearningSpec(tie="scale", every=4, rate=0.005)
+    acting = replace(FIXED, adaptation=replace(FIXED.adaptation, detect=True))
     found = {
-        "ours": replace(FIXED, learning=learning),
-        "ours, filters fixed": FIXED,
-        "ours, changes not acted upon": replace(
-            FIXED, adaptation=replace(FIXED.adaptation, detect=False)
-        ),
+        "ours": replace(acting, learning=learning),
+        "ours, filters fixed": acting,
+        "ours, filters fixed, changes not acted upon": FIXED,
     }
     for ridge in RIDGES:
         for keep in FORGETTING:
             readout = ReadoutSpec(kind="gaussian", ridge=ridge, forgetting=keep)
-            found[f"ridge {ridge:g}, γ {keep:g}"] = replace(
-                FIXED, readout=readout, adaptation=replace(FIXED.adaptation, detect=False)
-            )
+            found[f"ridge {ridge:g}, γ {keep:g}"] = replace(FIXED, readout=readout)
     return found
 
 

@@ -65,7 +65,7 @@ def realigned() -> dict[str, Make]:
         return lambda stream: Realigned(stream, spec)
 
     def blended(spec: RealignmentSpec) -> Make:
-        return lambda s: Realigned(s, spec, Scattered(s, "softmax", 0.98))
+        return lambda s: Scattered(s, "softmax", 0.98, spec)
 
     deaf = RealignmentSpec(enabled=True, alarm=1e12, persistence=False)
     heard = RealignmentSpec(enabled=True, persistence=False)
@@ -182,7 +182,7 @@ def _basic_motions(file: Path, seeds: int) -> dict[str, Any]:
         makes: dict[str, Make] = {
             "scattering, recursive softmax": lambda s: Scattered(s, "softmax", 1.0),
             "realignment, strengths alone": lambda s: Realigned(s, DEFAULT),
-            "both (default)": lambda s: Realigned(s, DEFAULT, Scattered(s, "softmax", 1.0)),
+            "both (default)": lambda s: Scattered(s, "softmax", 1.0, DEFAULT),
         }
         for name, make in makes.items():
             out.setdefault(name, []).append(float(decode(make(other), other).mean()))

@@ -25,6 +25,7 @@ from scatonline.sample import Sample
 
 Scores = NDArray[np.float64]
 Window = NDArray[np.float32]
+WITHOUT = RealignmentSpec()
 
 
 class FreeWeights:
@@ -51,8 +52,14 @@ class FreeWeights:
 class Scattered:
     """A whole model: log scattering of order 1 in octaves, recursive readout."""
 
-    def __init__(self, stream: Stream, kind: str, forgetting: float) -> None:
-        """Untaught."""
+    def __init__(
+        self,
+        stream: Stream,
+        kind: str,
+        forgetting: float,
+        realignment: RealignmentSpec = WITHOUT,
+    ) -> None:
+        """Untaught; with ``realignment``, its predictions are the blend."""
         channels, length = stream.windows.shape[1:]
         octaves = max(1, min(5, length.bit_length() - 3))
         self.model = Model(
@@ -65,6 +72,7 @@ class Scattered:
                 readout=ReadoutSpec(kind=kind, ridge=1.0, forgetting=forgetting),  # type: ignore[arg-type]
                 learning=LearningSpec(enabled=False),
                 structure=StructureSpec(enabled=False),
+                realignment=realignment,
             )
         )
         self.eye = np.eye(stream.classes, dtype=np.float32)
@@ -104,31 +112,22 @@ class River:
 
 
 class Realigned:
-    """Realignment on its own, or with a scattering model's readout beside it."""
+    """Realignment on its own: what the strengths alone say."""
 
-    def __init__(
-        self, stream: Stream, spec: RealignmentSpec, readout: Scattered | None = None
-    ) -> None:
+    def __init__(self, stream: Stream, spec: RealignmentSpec) -> None:
         """Untaught."""
         self.even = torch.full((stream.classes,), 1 / stream.classes, dtype=torch.float64)
         self.realignment = Realignment(spec, stream.windows.shape[1], stream.classes)
-        self.readout = readout
         self.waiting: deque[Decoded] = deque()
 
     def predict(self, x: Window) -> Scores:
-        """Of the strengths alone without a readout, of the blend with one."""
-        said = self.even
-        if self.readout is not None:
-            said = torch.from_numpy(self.readout.predict(x))
-        self.waiting.append(self.realignment.predict(tensor(x), said))
-        newest = self.waiting[-1]
-        return (newest.opinions[1] if self.readout is None else newest.probabilities).numpy()
+        """Of the strengths."""
+        self.waiting.append(self.realignment.predict(tensor(x), self.even))
+        return self.waiting[-1].opinions[1].numpy()
 
     def learn(self, chosen: int) -> None:
-        """Both."""
+        """Its own label."""
         self.realignment.learn(self.waiting.popleft(), chosen)
-        if self.readout is not None:
-            self.readout.learn(chosen)
 
 
 def softmax_regression(rate: float) -> Any:

@@ -33,6 +33,9 @@ def contenders() -> dict[str, ModelSpec]:
         OURS: SPEC,
         "ours, guarded": replace(SPEC, adaptation=replace(SPEC.adaptation, shadow=True)),
         "ours, filters fixed": fixed,
+        "ours, filters fixed, changes acted upon": replace(
+            fixed, adaptation=replace(SPEC.adaptation, detect=True)
+        ),
         _ALONE: fixed,
         "ours, filters fixed, linear": replace(
             fixed, readout=replace(SPEC.readout, similarity="linear")

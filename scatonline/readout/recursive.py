@@ -34,7 +34,7 @@ _COUNT_FLOOR = 0.05
 # Length of a round of reminders of the prior, as a share of the memory 1/(1 − γ).
 _ROUND = 0.25
 # Share of the past that still holds the weights after a change.
-_HELD = 0.1
+_HELD = 0.5
 _TABLES = ("precision", "weights", "total", "seen", "peak")
 
 
@@ -183,7 +183,7 @@ class RecursiveReadout:
             self.precision = earlier.precision.clone()
 
     def loosened(self) -> "RecursiveReadout":
-        """The readout after a change: its weights, held by a tenth of what it had seen."""
+        """The readout after a change: its weights, held by half of what it had seen."""
         prior = torch.diag(_prior(self.spec, len(self.weights) - 1, str(self.weights.device)))
         held = torch.linalg.inv(self.precision) * _HELD + (1 - _HELD) * prior
         return replace(self, precision=torch.cholesky_inverse(torch.linalg.cholesky(held)))

@@ -1,9 +1,14 @@
 """A watch on the loss: few false alarms, quick where it matters, restored to the same state."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from scatonline.changes import ChangeWatch
+from scatonline.config import AdaptationSpec, ReadoutSpec
+from scatonline.model import Model
+from tests.scatonline.models import OUTPUTS, specification, stream
 
 
 def losses(count: int, seed: int = 0) -> list[float]:
@@ -64,3 +69,29 @@ def test_memory_is_bounded() -> None:
     for loss in losses(20_000):
         watch.update(loss)
     assert len(watch.losses) <= 4096
+
+
+@pytest.mark.parametrize("method", ["recursive", "window"])
+def test_a_model_acts_on_a_change(method: str) -> None:
+    """It says so, hurries θ, asks for a check, and learns on; a restored one does the same."""
+    readout = ReadoutSpec("gaussian", method=method, window=64)  # type: ignore[arg-type]
+    spec = specification("gaussian", 2, readout=readout, adaptation=AdaptationSpec(detect=True))
+    model = Model(spec)
+    model.open_session("a", OUTPUTS)
+    for sample in stream(spec, 150):
+        model.step(sample)
+    assert len(model.alarms) == 0
+    tensors, meta = model.state()
+    again = Model.restore(spec, {k: v.clone() for k, v in tensors.items()}, meta)
+    for sample in stream(spec, 60, seed=1):
+        target = np.asarray(20 - 10 * np.asarray(sample.target), dtype=np.float32)
+        later = replace(sample, id=f"later-{sample.id}", target=target)
+        model.step(later)
+        again.step(later)
+    alarm = model.alarms[0]
+    assert alarm.session == "a"
+    assert alarm.event > 150
+    assert model.learner.boosted > 0
+    assert model.structure_due()
+    assert model.alarms == again.alarms
+    assert model.state_hash() == again.state_hash()

@@ -433,9 +433,6 @@ def test_the_oldest_gives_way_whatever_its_session(stored_between: bool) -> None
         model.check_label("a", newest.id, target_of(newest))
 
 
-@pytest.mark.xfail(
-    reason="the limit on remembered ids forgets samples that still wait", raises=AssertionError
-)
 def test_an_id_that_still_waits_is_not_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another sample of that id would take its place, and no count would tell that one is lost.
 

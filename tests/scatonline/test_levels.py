@@ -33,6 +33,9 @@ SPEC = ModelSpec(
 # What answers depend on: paths of order 1 at a scale, or of order 2.
 FINE, COARSE, DEEP = "1/j0/", "1/j1/", "2/"
 
+# No sample of a window sees those before it.
+NO_LAGS = torch.zeros(1000, 0, dtype=torch.long)
+
 
 def with_bank(**bank: Any) -> ModelSpec:
     return replace(SPEC, bank=replace(SPEC.bank, **bank))
@@ -167,7 +170,8 @@ def test_only_the_coarsest_scale_closes_and_only_the_deepest_layer() -> None:
     scattering = Scattering(spec.bank, spec.shape)
     x = images(8, 0)
     layout = Layout(spec, scattering.cascade)
-    standing = Standing.of(spec, scattering, Standardiser.silent(layout.width, "cpu"), x)
+    silent = Standardiser.silent(layout.width, "cpu")
+    standing = Standing.of(spec, scattering, silent, x, NO_LAGS[: len(x)])
     assert [bank.scales for bank in map(scattering.bank, (1, 2, 3))] == [[0, 1, 2], [1, 2], [2]]
 
     def closable(now: Standing) -> list[str]:
@@ -220,7 +224,11 @@ def test_model_learns_on_through_levels_that_close_and_open() -> None:
     model.apply(opened)
     new = model.learner.layout.carried_from(before) < 0
     standing = Standing.of(
-        model.spec, model.learner.scattering, model.learner.standardiser, check.inputs
+        model.spec,
+        model.learner.scattering,
+        model.learner.standardiser,
+        check.inputs,
+        NO_LAGS[: len(check.inputs)],
     )
     assert float(standing.x[:, new].mean(0).abs().max()) < 1e-5
     np.testing.assert_allclose(standing.x[:, new].std(0, correction=0), 1, rtol=1e-4)
