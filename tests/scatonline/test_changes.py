@@ -80,7 +80,7 @@ def test_a_model_acts_on_a_change(method: str) -> None:
     model.open_session("a", OUTPUTS)
     for sample in stream(spec, 150):
         model.step(sample)
-    assert len(model.alarms) == 0
+    assert list(model.alarms) == []
     tensors, meta = model.state()
     again = Model.restore(spec, {k: v.clone() for k, v in tensors.items()}, meta)
     for sample in stream(spec, 60, seed=1):
@@ -88,7 +88,7 @@ def test_a_model_acts_on_a_change(method: str) -> None:
         later = replace(sample, id=f"later-{sample.id}", target=target)
         model.step(later)
         again.step(later)
-    alarm = model.alarms[0]
+    alarm = next(iter(model.alarms))
     assert alarm.session == "a"
     assert alarm.event > 150
     assert model.learner.boosted > 0
