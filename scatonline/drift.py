@@ -63,6 +63,9 @@ def parameters(bank: FilterBank, row: int) -> dict[str, Parameter]:
 
 def bank_drift(bank: FilterBank) -> list[dict[str, float]]:
     """Drift of every filter of a bank, see :class:`FilterReport`."""
+    if not bank.names:
+        # A layer that was closed; there is no transform of nothing.
+        return []
     scales = [name.scale for name in bank.names]
     now = bank.family.describe(bank.values().detach().tolist(), scales)
     then = bank.family.describe(bank.initial.tolist(), scales)

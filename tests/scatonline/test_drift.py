@@ -35,6 +35,13 @@ def test_filters_that_have_not_moved_have_no_drift(dimensions: int) -> None:
         assert all(abs(value) < 1e-9 for value in drift.values())
 
 
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_a_closed_layer_has_no_drift(dimensions: int) -> None:
+    spec = BankSpec(J=2, L=3, Q=(2,), layers=1)
+    family = make_family(spec, (32, 32) if dimensions == 2 else (128,))
+    assert bank_drift(FilterBank(spec, family, 2)) == []
+
+
 def test_drift_in_the_plane() -> None:
     bank = make_bank(2)
     put(bank, 1, [1.0, 2**0.25, 2**0.5, 1.0], turn=-0.3)
