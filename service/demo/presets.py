@@ -132,7 +132,8 @@ def _trace(recording: Recording) -> _Choice:
             orders=(0, 1), grid=(0,), order_weight=(1.0,), raw_grid=min(length, 64)
         ),
         readout=ReadoutSpec(kind=recording.kind, ridge=300.0),
-        structure=StructureSpec(),
+        # A filter that says little under one stimulus may be needed under the next.
+        structure=StructureSpec(min_filters=1, epsilon=0.005),
         linear_grid=min(length, 64),
         linear_ridge=300.0,
         samples=5000,
