@@ -479,7 +479,7 @@ class Model:
         return float(losses.nansum() if link.classes else losses.nanmean())
 
     def _act_on_change(self, session: Session, detector: str) -> None:
-        """Starts the readout anew from what it knows, hurries θ, and asks for a structure check."""
+        """Lets the past count for less, hurries θ, and asks for a structure check."""
         session.readout = session.readout.loosened()
         self.learner.boosted = self.spec.adaptation.boosted
         limits = self.spec.structure

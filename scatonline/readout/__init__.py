@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from scatonline.config import ReadoutSpec
 from scatonline.readout.links import LINKS
 from scatonline.readout.recursive import RecursiveReadout, RecursiveView
-from scatonline.readout.window import WindowReadout, WindowView
+from scatonline.readout.view import WindowView
+from scatonline.readout.window import WindowReadout
 
 Readout = RecursiveReadout | WindowReadout
 View = RecursiveView | WindowView

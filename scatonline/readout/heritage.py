@@ -6,71 +6,16 @@ that is in both sessions, by its name, starts from its old prediction itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from scatonline.readout.remembered import Remembered
 from scatonline.readout.rows import Rows
 from scatonline.readout.similarity import Similarity
 
 _TABLES = ("alpha", "level", "mean", "scale")
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """A function of columns, as similarities to remembered inputs with a weight each.
-
-    Attributes:
-        similarity: Kernel.
-        size: Mean squared norm of columns, by which products are divided.
-        rows: Remembered columns.
-        count: Rows in use.
-    """
-
-    similarity: Similarity
-    size: float
-    rows: Rows
-    count: int
-
-    def products(self, z: Tensor) -> Tensor:
-        """⟨row, z⟩ of ``z`` ``(width,)`` and every row, over the size: ``(count,)`` float64."""
-        return self.rows.products(z, self.count) / self.size
-
-    def own(self, z: Tensor) -> Tensor:
-        """|z|² over the size."""
-        return z.float().double().square().sum() / self.size
-
-    def alike(self, products: Tensor, own: Tensor) -> Tensor:
-        """Similarities of a point to every row, from :meth:`products` and :meth:`own`."""
-        return self.similarity(products, own, self.rows.norms[: self.count] / self.size)
-
-    def similar(self, z: Tensor) -> Tensor:
-        """Similarity of ``z`` ``(width,)`` to every row: ``(count,)`` float64."""
-        return self.alike(self.products(z), self.own(z))
-
-    def slope(self, z: Tensor, products: Tensor, weights: Tensor) -> Tensor:
-        """d/dz of Σ weights·similarity: ``(width,)`` float64.
-
-        Args:
-            z: ``(width,)``.
-            products: From :meth:`products`.
-            weights: ``(count,)``.
-        """
-        with torch.enable_grad():
-            leaves = [x.detach().requires_grad_() for x in (products, self.own(z))]
-            total = weights @ self.alike(*leaves)
-            along, outward = torch.autograd.grad(
-                total, leaves, allow_unused=True, materialize_grads=True
-            )
-        return (self.rows.combined(along) + 2 * outward * z) / self.size
-
-    def gram(self) -> Tensor:
-        """Similarity between all rows, ``(count, count)`` float64."""
-        table = self.rows.table()[: self.count]
-        norms = self.rows.norms[: self.count] / self.size
-        products = (table @ table.T).double() / self.size
-        return self.similarity(products, norms[:, None], norms[None, :])
 
 
 @dataclass(frozen=True)
@@ -92,10 +37,6 @@ class Ancestor:
     mean: Tensor
     scale: Tensor
     outputs: tuple[str, ...]
-
-    def predict(self, z: Tensor) -> Tensor:
-        """Its prediction for ``z``: ``(outputs,)``."""
-        return self.memory.similar(z) @ self.alpha + self.level
 
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps."""
@@ -132,10 +73,32 @@ class Heritage:
         """For a readout of ``outputs``."""
         return cls(tuple(ancestors), tuple(_heir(ancestors, output) for output in outputs))
 
-    def slope(self, z: Tensor, start: Tensor, features: Tensor) -> Tensor:
-        """d/dz of Σ start·starting predictions + Σ features·inherited features: ``(width,)``."""
-        total = torch.zeros_like(z)
-        first = 0
+    @property
+    def width(self) -> int:
+        """Number of inherited features."""
+        return sum(len(a.outputs) for a in self.ancestors)
+
+    def answer(self, z: Tensor) -> "Answer":
+        """What all ancestors say of an input, standardised columns ``(width,)``."""
+        products = tuple(a.memory.products(z) for a in self.ancestors)
+        said = [
+            a.memory.alike(p, a.memory.own(z)) @ a.alpha + a.level
+            for p, a in zip(products, self.ancestors, strict=True)
+        ]
+        parts = [(p - a.mean) * a.scale for p, a in zip(said, self.ancestors, strict=True)]
+        start = [z.new_zeros(()) if h is None else said[h[0]][h[1]] for h in self.heirs]
+        return Answer(torch.cat([*parts, z.new_zeros(0)]), torch.stack(start), products)
+
+    def slope(self, z: Tensor, answer: "Answer", start: Tensor, features: Tensor) -> Tensor:
+        """d/dz of Σ start·starting predictions + Σ features·inherited features: ``(width,)``.
+
+        Args:
+            z: What was answered about.
+            answer: From :meth:`answer`.
+            start: ``(outputs,)`` weights.
+            features: ``(inherited,)`` weights.
+        """
+        total, first = torch.zeros_like(z), 0
         for number, ancestor in enumerate(self.ancestors):
             count = len(ancestor.outputs)
             weights = features[first : first + count] * ancestor.scale
@@ -143,21 +106,29 @@ class Heritage:
             for output, heir in enumerate(self.heirs):
                 if heir is not None and heir[0] == number:
                     weights[heir[1]] += start[output]
-            memory = ancestor.memory
-            total = total + memory.slope(z, memory.products(z), ancestor.alpha @ weights)
+            products = answer.products[number]
+            total = total + ancestor.memory.slope(z, products, ancestor.alpha @ weights)
         return total
 
-    @property
-    def width(self) -> int:
-        """Number of inherited features."""
-        return sum(len(a.outputs) for a in self.ancestors)
+    def carried(self, index: Tensor) -> "Heritage":
+        """For other columns, see :meth:`Remembered.carried`."""
+        moved = (replace(a, memory=a.memory.carried(index)) for a in self.ancestors)
+        return replace(self, ancestors=tuple(moved))
 
-    def features(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Inherited features ``(width,)`` and starting predictions ``(outputs,)`` for ``z``."""
-        predicted = [a.predict(z) for a in self.ancestors]
-        parts = [(p - a.mean) * a.scale for p, a in zip(predicted, self.ancestors, strict=True)]
-        start = [z.new_zeros(()) if h is None else predicted[h[0]][h[1]] for h in self.heirs]
-        return torch.cat(parts), torch.stack(start)
+
+@dataclass(frozen=True)
+class Answer:
+    """What ancestors say of one input.
+
+    Attributes:
+        features: ``(inherited,)`` their predictions, standardised.
+        start: ``(outputs,)`` what the new readout's outputs start from; 0 for one that is new.
+        products: ⟨row, z⟩ with what each ancestor remembers.
+    """
+
+    features: Tensor
+    start: Tensor
+    products: tuple[Tensor, ...]
 
 
 def _heir(ancestors: Sequence[Ancestor], output: str) -> tuple[int, int] | None:

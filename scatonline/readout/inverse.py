@@ -43,7 +43,6 @@ class Inverse:
         used = similar.shape[1]
         inverse = self.inverse[:, :used, :used]
         alpha = self.alpha[:, :used]
-        # Out: their columns of P, and the little matrix that undoes them; the identity if empty.
         # Out: with P_S = G Rᵀ and P_SS = R Rᵀ, P loses G Gᵀ; an empty slot has nothing to lose.
         columns = inverse[:, :, slots]
         root = torch.linalg.cholesky(columns[:, slots] + torch.diag(1 - self.filled[slots]))

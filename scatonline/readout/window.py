@@ -22,65 +22,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scatonline.config import ReadoutKind, ReadoutSpec
-from scatonline.readout.heritage import Ancestor, Heritage, Remembered
+from scatonline.config import ReadoutSpec
+from scatonline.readout.heritage import Ancestor, Answer, Heritage
 from scatonline.readout.inverse import Inverse
+from scatonline.readout.remembered import Remembered
 from scatonline.readout.rows import Rows
 from scatonline.readout.similarity import SIMILARITIES
+from scatonline.readout.view import WindowView, within
 
 # Samples over which the errors that choose an expert are counted.
 _JUDGED = 500
 # Weight of inherited features beside the similarity of inputs, and of a constant.
 _INHERITED = 1.0
 _CONSTANT = 1.0
-_LEAST_VARIANCE = 1e-6
+# Share of its mean square from which an output counts as one that varies.
+_VARIES = 1e-6
+_LEAST_VARIANCE = 1e-12
 _UNDECIDED = 1e-6
-_LEAST_RATE = 0.02
-_LEAST_CHANCE = 1e-3
 # Earlier readouts that a new one may ask.
 _ANCESTORS = 2
 # What a function after a change has in common with the one before: the correlation of the two.
 _IN_COMMON = 0.8
 _TABLES = ("basis", "starts", "targets", "times", "epochs", "errors", "moments")
-
-
-@dataclass(frozen=True)
-class WindowView:
-    """A :class:`WindowReadout` as it was at one sample, for other threads.
-
-    Attributes:
-        kind: Meaning of the targets.
-        memory: Remembered inputs.
-        alpha: ``(count, outputs)`` weights of the chosen expert, times what time has left of them.
-        inherited: ``(inherited features, outputs)`` weights.
-        level: ``(outputs,)`` constants.
-        heritage: Earlier readouts.
-        mean: ``(outputs,)`` mean target so far.
-        peak: ``(outputs,)`` largest target so far.
-    """
-
-    kind: ReadoutKind
-    memory: Remembered
-    alpha: Tensor
-    inherited: Tensor
-    level: Tensor
-    heritage: Heritage
-    mean: Tensor
-    peak: Tensor
-
-    def predict(self, z: Tensor) -> Tensor:
-        """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        if z.ndim > 1:
-            return torch.stack([self.predict(one) for one in z])
-        return self.value(z, self.memory.similar(z))
-
-    def value(self, z: Tensor, similar: Tensor) -> Tensor:
-        """The prediction for ``z``, given its similarities to what is remembered."""
-        value = similar @ self.alpha + self.level
-        if self.heritage.ancestors:
-            features, start = self.heritage.features(z)
-            value = value + start + features @ self.inherited
-        return within(self.kind, value, self.mean, self.peak)
 
 
 class WindowReadout:
@@ -137,7 +100,7 @@ class WindowReadout:
         self.errors[len(noise) // 2] = 0
         self.moments = noise.new_zeros(4, count)
         self.written = self.turn = self.epoch = 0
-        self._asked: tuple[Tensor, Remembered, Tensor] | None = None
+        self._asked: _Asked | None = None
 
     def succeed(self, earlier: "WindowReadout", _matched: Sequence[tuple[int, int]] = ()) -> None:
         """Starts from an earlier readout and its ancestors; before the first sample."""
@@ -172,7 +135,9 @@ class WindowReadout:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
         if z.ndim > 1:
             return self.view().predict(z)
-        return self.view().value(z, self.memory.alike(self._products(z), self.memory.own(z)))
+        view, asked = self.view(), self._ask(z)
+        value = view.value(self.memory.alike(asked.products, asked.own), asked.answer)
+        return within(self.spec.kind, value, view.mean, view.peak)
 
     def view(self) -> WindowView:
         """As it is now; cheap, and later steps do not change it."""
@@ -193,15 +158,13 @@ class WindowReadout:
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """d/dz of half the mean squared error in variances, all weights held: ``(width,)``."""
-        view, products = self.view(), self._products(z)
-        value = self.memory.alike(products, self.memory.own(z)) @ view.alpha + view.level
-        features, start = self._inherited(z)
-        if self.heritage.ancestors:
-            value = value + start + features @ view.inherited
+        view, asked = self.view(), self._ask(z)
+        value = view.value(self.memory.alike(asked.products, asked.own), asked.answer)
         observed = (~torch.isnan(target)).sum().clamp_min(1)
         error = torch.nan_to_num(value - target, nan=0.0) / (self._variance() * observed)
-        slope = self.memory.slope(z, products, view.alpha @ error)
-        return slope + self.heritage.slope(z, error, view.inherited @ error)
+        slope = self.memory.slope(asked.point, asked.products, view.alpha @ error)
+        weights = view.inherited @ error
+        return slope + self.heritage.slope(asked.point, asked.answer, error, weights)
 
     def due(self) -> int | None:
         """How many samples ago the one was observed whose columns are refreshed next, if any."""
@@ -220,28 +183,28 @@ class WindowReadout:
         """
         slot = self.written % len(self.times)
         count = self.memory.count
-        features, start = self._inherited(z)
-        products, own = self._products(z), self.memory.own(z)
-        predicted = self._by_expert(self.memory.alike(products, own), features, start)
+        asked = self._ask(z)
+        predicted = self._by_expert(self.memory.alike(asked.products, asked.own), asked.answer)
         self._judge(predicted, target)
         # A missing target is as it was predicted: no surprise, and nothing learned from it.
         target = torch.where(torch.isnan(target), predicted[self._chosen()[None]][0], target)
-        products = torch.nn.functional.pad(products, (0, max(0, slot + 1 - count)))
-        products[slot] = own
+        products = torch.nn.functional.pad(asked.products, (0, max(0, slot + 1 - count)))
+        products[slot] = asked.own
         slots = [slot]
         if refreshed is not None and count:
             stale = self.turn % count
             self.turn += 1
             if stale != slot:
                 slots.append(stale)
-                self._write(stale, refreshed, *self._inherited(refreshed))
-                products[stale] = refreshed.float().double() @ z.float().double() / self.memory.size
+                point = self.memory.bounded(refreshed)
+                self._write(stale, point, self.heritage.answer(point))
+                products[stale] = self.memory.product(point, asked.point)
         self.memory = replace(self.memory, count=max(count, slot + 1))
-        self._write(slot, z, features, start)
+        self._write(slot, asked.point, asked.answer)
         self.targets[slot], self.times[slot] = target, self.written
         self.epochs[slot] = self.epoch
         self.written += 1
-        similar = [self.memory.alike(products, own)]
+        similar = [self.memory.alike(products, asked.own)]
         similar += [self.memory.similar(self.memory.rows.row(other)) for other in slots[1:]]
         self._replace(slots, torch.stack(similar, 1))
 
@@ -253,11 +216,8 @@ class WindowReadout:
                 counts as having been at its mean until the remembered samples are refreshed.
         """
         other = copy.copy(self)
-        other.memory = _carried(self.memory, index)
-        ancestors = tuple(
-            replace(a, memory=_carried(a.memory, index)) for a in self.heritage.ancestors
-        )
-        other.heritage = replace(self.heritage, ancestors=ancestors)
+        other.memory = self.memory.carried(index)
+        other.heritage = self.heritage.carried(index)
         other.inverse = Inverse(self.inverse.noise, len(self.times), len(self.outputs))
         if other.memory.count:
             other._rebuild()
@@ -338,19 +298,14 @@ class WindowReadout:
             setattr(self, name, tensors[name])
         self.written, self.turn, self.epoch = meta["written"], meta["turn"], meta["epoch"]
 
-    def _inherited(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.heritage.ancestors:
-            return self.basis[0], self.starts.new_zeros(len(self.outputs))
-        return self.heritage.features(z)
-
-    def _by_expert(self, similar: Tensor, features: Tensor, start: Tensor) -> Tensor:
+    def _by_expert(self, similar: Tensor, answer: Answer) -> Tensor:
         """Every expert's prediction for the next sample: ``(experts, outputs)``."""
         count = len(similar)
         past = self._left(self.written - self.times[:count], self.epoch - self.epochs[:count])
         kernel = similar * past
-        kernel = kernel + _CONSTANT + _INHERITED * (self.basis[:count] @ features)
+        kernel = kernel + _CONSTANT + _INHERITED * (self.basis[:count] @ answer.features)
         alpha = self.inverse.alpha[:, :count]
-        return (kernel[:, None] @ alpha)[:, 0] + start
+        return (kernel[:, None] @ alpha)[:, 0] + answer.start
 
     def _judge(self, predicted: Tensor, target: Tensor) -> None:
         """Adds one sample to the errors and the moments."""
@@ -362,9 +317,9 @@ class WindowReadout:
         sums = self.moments[:3] + torch.stack((seen.double(), value, value.square()))
         self.moments = torch.cat((sums, torch.fmax(self.moments[3], target)[None]))
 
-    def _write(self, slot: int, z: Tensor, features: Tensor, start: Tensor) -> None:
-        self.memory = replace(self.memory, rows=self.memory.rows.written(slot, z))
-        self.basis[slot], self.starts[slot] = features, start
+    def _write(self, slot: int, point: Tensor, answer: Answer) -> None:
+        self.memory = replace(self.memory, rows=self.memory.rows.written(slot, point))
+        self.basis[slot], self.starts[slot] = answer.features, answer.start
 
     def _replace(self, slots: list[int], similar: Tensor) -> None:
         """Brings the exact weights up to date with what stands in ``slots``.
@@ -383,11 +338,15 @@ class WindowReadout:
         values = (self.targets[slots] - self.starts[slots]).expand(len(self.errors), -1, -1)
         self.inverse.replace(slots, kernel, kernel[:, slots], values)
 
-    def _products(self, z: Tensor) -> Tensor:
-        """⟨row, z⟩ of every row; a sample asks for it when it is predicted and when learned."""
-        if self._asked is None or self._asked[0] is not z or self._asked[1] is not self.memory:
-            self._asked = z, self.memory, self.memory.products(z)
-        return self._asked[2]
+    def _ask(self, z: Tensor) -> "_Asked":
+        """What a sample needs when it is predicted, when θ learns and when the readout does."""
+        asked = self._asked
+        if asked is None or asked.z is not z or asked.memory is not self.memory:
+            point = self.memory.bounded(z)
+            products, own = self.memory.products(point), self.memory.own(point)
+            answer = self.heritage.answer(point)
+            self._asked = asked = _Asked(z, self.memory, point, own, products, answer)
+        return asked
 
     def _rebuild(self) -> None:
         count = self.memory.count
@@ -411,28 +370,32 @@ class WindowReadout:
         return self.moments[1] / self.moments[0].clamp_min(1)
 
     def _variance(self) -> Tensor:
-        """Of every output so far, about its mean; of one that hardly varied, the outputs' mean."""
+        """Of every output so far, about its mean; of one that never varied, the others' mean."""
         count, total, squares, _ = self.moments
         seen = count.clamp_min(1)
-        own = (squares / seen - (total / seen).square()).clamp_min(0)
-        return torch.where(count > 1, own, 1.0).clamp_min(_LEAST_VARIANCE)
+        own = squares / seen - (total / seen).square()
+        varied = own > _VARIES * squares / seen
+        typical = torch.where(varied, own, 0.0).sum() / varied.sum().clamp_min(1)
+        typical = torch.where(typical > 0, typical, 1.0)
+        return torch.where(varied, own, typical).clamp_min(_LEAST_VARIANCE)
 
 
-def within(kind: ReadoutKind, value: Tensor, mean: Tensor, peak: Tensor) -> Tensor:
-    """What a regression says, brought to where targets can be."""
-    if kind == "poisson":
-        return value.clamp_min(_LEAST_RATE * mean.clamp_min(_LEAST_RATE)).minimum(
-            peak.clamp_min(1.0)
-        )
-    if kind == "softmax":
-        chance = value.clamp(_LEAST_CHANCE, 1.0)
-        return chance / chance.sum(-1, keepdim=True)
-    return value
+@dataclass(frozen=True)
+class _Asked:
+    """One input, and what it is to this readout.
 
+    Attributes:
+        z: Its standardised columns.
+        memory: What it is compared with.
+        point: ``z``, bounded.
+        own: |point|² over the size.
+        products: ⟨row, point⟩ over the size.
+        answer: What ancestors say.
+    """
 
-def _carried(memory: Remembered, index: Tensor) -> Remembered:
-    """Remembered inputs in other columns; one never seen is 0, its mean."""
-    table = memory.rows.table()
-    blank = table.new_zeros(len(table), 1)
-    padded = torch.cat((table, blank), 1)
-    return replace(memory, rows=Rows.of(padded[:, index]))
+    z: Tensor
+    memory: Remembered
+    point: Tensor
+    own: Tensor
+    products: Tensor
+    answer: Answer

@@ -34,7 +34,7 @@ def direct(taught: WindowReadout, z: Tensor) -> Tensor:
     basis = taught.basis[:count]
     times = taught.times[:count]
     shared = taught.memory.gram()
-    features, start = taught._inherited(z)
+    answer = taught.heritage.answer(z)
     predicted = []
     for noise, fading in zip(taught.inverse.noise, taught.fading, strict=True):
         gram = shared * torch.exp(-(times[:, None] - times).abs() * fading)
@@ -43,12 +43,12 @@ def direct(taught: WindowReadout, z: Tensor) -> Tensor:
             gram + noise * torch.eye(count), taught.targets[:count] - taught.starts[:count]
         )
         similar = taught.memory.similar(z) * torch.exp(-(taught.written - times) * fading)
-        predicted.append((similar + 1 + basis @ features) @ alpha + start)
+        predicted.append((similar + 1 + basis @ answer.features) @ alpha + answer.start)
     return torch.stack(predicted)
 
 
 def own(taught: WindowReadout, z: Tensor) -> Tensor:
-    return taught._by_expert(taught.memory.similar(z), *taught._inherited(z))
+    return taught._by_expert(taught.memory.similar(z), taught.heritage.answer(z))
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
@@ -253,3 +253,28 @@ def test_predictions_are_where_targets_can_be(kind: str) -> None:
         p = taught.predict(5 * z)
         assert bool((p > 0).all())
         assert kind == "poisson" or abs(float(p.sum()) - 1) < 1e-12
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e8])
+def test_an_artefact_is_drawn_in(factor: float) -> None:
+    """However loud: it raises nothing, and the weights stay those of a solve."""
+    taught = readout(window=32)
+    (probe, _), *stream = samples(200)
+    for number, (z, y) in enumerate(stream):
+        loud = z * factor if number % 9 == 0 else z
+        taught.observe(loud, y, loud if taught.due() is not None else None)
+    np.testing.assert_allclose(own(taught, probe), direct(taught, probe), atol=1e-3)
+    quiet, loudest = taught.predict(1e2 * probe), taught.predict(1e8 * probe)
+    np.testing.assert_allclose(quiet, loudest, rtol=1e-5)
+
+
+def test_an_output_that_never_varied_does_not_decide_for_the_others() -> None:
+    """Its error would count a million times theirs."""
+    spoken, with_silent = readout(outputs=("a", "b")), readout(outputs=("a", "b", "silent"))
+    for z, y in samples(30):
+        spoken.observe(z, y)
+        with_silent.observe(z, torch.cat((y, torch.zeros(1, dtype=torch.float64))))
+    np.testing.assert_allclose(spoken._variance(), with_silent._variance()[:2])
+    expected = with_silent._variance()[:2].mean()
+    np.testing.assert_allclose(with_silent._variance()[2], expected)
+    assert int(spoken._chosen()) == int(with_silent._chosen())
