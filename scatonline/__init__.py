@@ -7,7 +7,7 @@
 torch.Size([3, 25, 8, 8])
 """
 
-from scatonline.changes import ChangeWatch
+from scatonline.changes import Alarm, ChangeWatch
 from scatonline.choice import Candidate, Choice, choose_family
 from scatonline.config import (
     AdaptationSpec,
@@ -29,7 +29,7 @@ from scatonline.errors import (
     UnknownName,
 )
 from scatonline.guard import Retreat
-from scatonline.model import Alarm, Model
+from scatonline.model import Model
 from scatonline.reader import Reader
 from scatonline.sample import Outcome, Prediction, Sample
 from scatonline.scattering import Scattering, Scattering1D, Scattering2D

@@ -8,6 +8,7 @@ bounded number; a restored watch hears them again and stands where the first one
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from river.drift import ADWIN, PageHinkley
 
@@ -23,6 +24,21 @@ _DELTA = 0.0005
 _CLIP = 4.0
 # Losses are heard as logarithms, which one hard sample among many does not upset.
 _LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """The loss went up for good, and the model acted upon it.
+
+    Attributes:
+        event: Event number.
+        session: Session learned from.
+        detector: What found it.
+    """
+
+    event: int
+    session: str
+    detector: str
 
 
 class ChangeWatch:

@@ -1,11 +1,13 @@
 """How far filters have moved since they were made."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from scatonline.filterbank import FilterBank
+from scatonline.structure import GroupCar
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,37 @@ class FilterReport:
     car_se: float | None
     car_upper: float | None
     born_event: int
+
+
+def reports(
+    banks: Sequence[FilterBank], cars: Sequence[GroupCar], born: Mapping[str, int]
+) -> tuple[FilterReport, ...]:
+    """Every filter, layer by layer.
+
+    Args:
+        banks: By layer.
+        cars: Of the last structure check.
+        born: Event that made a filter, for those added later.
+    """
+    by_id = {car.filter_id: car for car in cars}
+    found = []
+    for bank in banks:
+        for row, (name, drift) in enumerate(zip(bank.names, bank_drift(bank), strict=True)):
+            car = by_id.get(name.id)
+            found.append(
+                FilterReport(
+                    id=name.id,
+                    layer=name.layer,
+                    scale=name.scale,
+                    parameters=parameters(bank, row),
+                    drift=drift,
+                    car=car.car if car else None,
+                    car_se=car.se if car else None,
+                    car_upper=car.upper if car else None,
+                    born_event=born.get(name.id, 0),
+                )
+            )
+    return tuple(found)
 
 
 def parameters(bank: FilterBank, row: int) -> dict[str, Parameter]:

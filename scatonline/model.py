@@ -7,7 +7,7 @@ raises has changed nothing. One thread owns a model; only :class:`Reader` and
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scatonline import state
-from scatonline.changes import ChangeWatch
+from scatonline.changes import Alarm, ChangeWatch
 from scatonline.config import ModelSpec
-from scatonline.drift import FilterReport, bank_drift, parameters
+from scatonline.drift import FilterReport, reports
 from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
 from scatonline.guard import Comparison, Retreat, fixed
 from scatonline.learner import Learner
@@ -40,21 +40,6 @@ from scatonline.structure import (
 _REMEMBERED = 1000
 # Windows for which a filter that was dropped may not come back.
 _NO_RETURN_WINDOWS = 5
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """The loss went up for good, and the model acted upon it.
-
-    Attributes:
-        event: Event number.
-        session: Session learned from.
-        detector: What found it.
-    """
-
-    event: int
-    session: str
-    detector: str
 
 
 class Model:
@@ -330,25 +315,7 @@ class Model:
         """Every filter: parameters, drift since it was made, last CAR."""
         if not self.learner.layout.uses_scattering:
             return ()
-        cars = {c.filter_id: c for c in self.structure.cars}
-        reports = []
-        for bank in self.learner.banks():
-            for row, (name, drift) in enumerate(zip(bank.names, bank_drift(bank), strict=True)):
-                car = cars.get(name.id)
-                reports.append(
-                    FilterReport(
-                        id=name.id,
-                        layer=name.layer,
-                        scale=name.scale,
-                        parameters=parameters(bank, row),
-                        drift=drift,
-                        car=car.car if car else None,
-                        car_se=car.se if car else None,
-                        car_upper=car.upper if car else None,
-                        born_event=self.structure.born.get(name.id, 0),
-                    )
-                )
-        return tuple(reports)
+        return reports(self.learner.banks(), self.structure.cars, self.structure.born)
 
     def bounds(self) -> dict[int, tuple[float, float]]:
         """Smallest and largest Littlewood–Paley sum A(ω) by layer."""
