@@ -337,14 +337,19 @@ def small_recording(folder: Path, samples: int = 60) -> Path:
 
 def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-u", "-m", "service", "demo", "--out", str(folder / "out")]
-    return subprocess.Popen(
-        [*command, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).resolve().parents[2],
-        env={**os.environ, "SCATONLINE_SERVER__PORT": "1", "COLUMNS": "100"},
-    )
+    # Tests that run in the background ignore Ctrl-C, and what they start would, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [*command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[2],
+            env={**os.environ, "SCATONLINE_SERVER__PORT": "1", "COLUMNS": "100"},
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for_service(process: "subprocess.Popen[str]") -> int:
