@@ -11,6 +11,24 @@ CHECK_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 6
 UNKNOWN_MODEL = "unknown"
 
 
+class _Maker:
+    """Makes instruments of one registry, each with the model's name as its first label."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"scatonline_{name}", text, ("model", *labels), registry=self._registry)
+
+    def gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"scatonline_{name}", text, ("model",), registry=self._registry)
+
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(
+            f"scatonline_{name}", text, ("model",), buckets=buckets, registry=self._registry
+        )
+
+
 class Instruments:
     """All instruments on one registry.
 
@@ -23,114 +41,65 @@ class Instruments:
     """
 
     def __init__(self, registry: CollectorRegistry, version: str) -> None:
-        model = ("model",)
+        make = _Maker(registry)
         Info("scatonline_build", "Version of the service.", registry=registry).info(
             {"version": version}
         )
-        self.samples = Counter(
-            "scatonline_samples",
-            "Samples predicted, scored and learned since the process started.",
-            model,
-            registry=registry,
+        self.samples = make.counter(
+            "samples", "Samples predicted, scored and learned since the process started."
         )
-        self.labels = Counter(
-            "scatonline_labels",
-            "Late labels applied since the process started.",
-            model,
-            registry=registry,
+        self.labels = make.counter("labels", "Late labels applied since the process started.")
+        self.loss_changes = make.counter(
+            "loss_changes", "Rises of the prequential loss found since the process started."
         )
-        self.loss_changes = Counter(
-            "scatonline_loss_changes",
-            "Rises of the prequential loss found since the process started.",
-            model,
-            registry=registry,
+        self.retreats = make.counter(
+            "retreats", "Times that learned filters were given up since the process started."
         )
-        self.retreats = Counter(
-            "scatonline_retreats",
-            "Times that learned filters were given up since the process started.",
-            model,
-            registry=registry,
+        self.rejected = make.counter(
+            "rejected", "Requests refused since the process started, by status code.", "reason"
         )
-        self.rejected = Counter(
-            "scatonline_rejected",
-            "Requests refused since the process started, by status code.",
-            ("model", "reason"),
-            registry=registry,
-        )
-        self.update_latency = Histogram(
-            "scatonline_update_latency_seconds",
+        self.update_latency = make.histogram(
+            "update_latency_seconds",
             "From the arrival of a sample to its published result.",
-            model,
-            buckets=SECONDS,
-            registry=registry,
+            SECONDS,
         )
-        self.predict_latency = Histogram(
-            "scatonline_predict_latency_seconds",
-            "From the arrival of a request to its prediction.",
-            model,
-            buckets=SECONDS,
-            registry=registry,
+        self.predict_latency = make.histogram(
+            "predict_latency_seconds", "From the arrival of a request to its prediction.", SECONDS
         )
-        self.queue_depth = Gauge(
-            "scatonline_queue_depth",
-            "Events that wait for the model's writer.",
-            model,
-            registry=registry,
+        self.queue_depth = make.gauge("queue_depth", "Events that wait for the model's writer.")
+        self.queue_capacity = make.gauge(
+            "queue_capacity", "Events that may wait for the model's writer."
         )
-        self.queue_capacity = Gauge(
-            "scatonline_queue_capacity",
-            "Events that may wait for the model's writer.",
-            model,
-            registry=registry,
+        self.moves = make.counter(
+            "structure_moves", "Filters added or dropped since the process started.", "kind"
         )
-        self.moves = Counter(
-            "scatonline_structure_moves",
-            "Filters added or dropped since the process started.",
-            ("model", "kind"),
-            registry=registry,
-        )
-        self.check_duration = Histogram(
-            "scatonline_structure_check_duration_seconds",
+        self.check_duration = make.histogram(
+            "structure_check_duration_seconds",
             "Time that a structure check ran beside the writer.",
-            model,
-            buckets=CHECK_SECONDS,
-            registry=registry,
+            CHECK_SECONDS,
         )
-        self.check_failures = Counter(
-            "scatonline_structure_check_failures",
+        self.check_failures = make.counter(
+            "structure_check_failures",
             "Structure checks that ended in an error since the process started.",
-            model,
-            registry=registry,
         )
-        self.report_failures = Counter(
-            "scatonline_report_failures",
+        self.report_failures = make.counter(
+            "report_failures",
             "Reports of filters and scores that could not be made since the process started.",
-            model,
-            registry=registry,
         )
-        self.checkpoint_timestamp = Gauge(
-            "scatonline_checkpoint_timestamp_seconds",
+        self.checkpoint_timestamp = make.gauge(
+            "checkpoint_timestamp_seconds",
             "When the newest checkpoint was written, Unix time; 0 before the first.",
-            model,
-            registry=registry,
         )
-        self.checkpoint_event = Gauge(
-            "scatonline_checkpoint_event_number",
-            "Event number of the newest checkpoint.",
-            model,
-            registry=registry,
+        self.checkpoint_event = make.gauge(
+            "checkpoint_event_number", "Event number of the newest checkpoint."
         )
-        self.checkpoint_failures = Counter(
-            "scatonline_checkpoint_failures",
+        self.checkpoint_failures = make.counter(
+            "checkpoint_failures",
             "Checkpoints that could not be written since the process started.",
-            model,
-            registry=registry,
         )
-        self.checkpoints_damaged = Gauge(
-            "scatonline_checkpoints_damaged",
+        self.checkpoints_damaged = make.gauge(
+            "checkpoints_damaged",
             "Damaged checkpoints that were passed over when the process started.",
-            model,
-            registry=registry,
         )
 
     def of_model(self, model: str) -> "ModelInstruments":
