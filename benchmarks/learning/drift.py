@@ -21,7 +21,8 @@ from scatonline.config import BankSpec, FeatureSpec, LearningSpec, ModelSpec, Re
 from scatonline.model import Model
 from scatonline.sample import Sample
 
-ONSETS = (450, 600, 750)
+# By day. The second one's last 300 frames are its first 300 again, which would reward memory.
+ONSETS = (600, 450, 750)
 AFTER = 450
 RUNNING = 100
 BACK = 0.95

@@ -20,7 +20,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
 
 
 def _drift(result: Mapping[str, Any], to: Path) -> None:
-    """Running scores after each change."""
+    """After each change, what is left of each model's running score."""
     changes = result["changes"]
     figure, panels = plt.subplots(1, len(changes), figsize=(4.5 * len(changes), 3.6), sharey=True)
     for axes, (change, models) in zip(np.atleast_1d(panels), changes.items(), strict=True):
@@ -28,11 +28,15 @@ def _drift(result: Mapping[str, Any], to: Path) -> None:
         best = max(ridges, key=lambda n: float(np.mean(ridges[n]["curve"])), default=None)
         for name, model in models.items():
             if name.startswith("ours") or name == best:
-                axes.plot(model["curve"][1:], label=name, linewidth=1.2)
+                left = np.divide(model["curve"][1:], model["unchanged"][1:])
+                axes.plot(left, label=name, linewidth=1.2)
+        axes.axhline(0.95, color="0.4", linewidth=0.8, linestyle=":")
         axes.set_title(change)
         axes.set_xlabel("frames after the change")
         axes.grid(alpha=0.3)
-    np.atleast_1d(panels)[0].set_ylabel(f"r over the last {result['running']} frames")
+    np.atleast_1d(panels)[0].set_ylabel(
+        f"share of r without the change, last {result['running']} frames"
+    )
     np.atleast_1d(panels)[-1].legend(fontsize=7)
     _save(figure, to)
 
