@@ -95,7 +95,8 @@ def _recoveries(every: Sequence[Recovery], dimensions: int) -> str:
 
 
 def _outcomes(every: Sequence[Outcome]) -> str:
-    if not every:
+    if not any(o.learned for o in every):
+        # The chooser alone needs the fixed ones only, and has a table of its own.
         return ""
     seeds = len({o.seed for o in every})
     lines = [
