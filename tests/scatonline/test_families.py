@@ -649,4 +649,4 @@ def test_nothing_outside_families_knows_one_from_another() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in names
     ]
-    assert named == ["config.py: morlet", "scattering.py: morlet", "scattering.py: morlet"]
+    assert named == ["config/bank.py: morlet", "scattering.py: morlet", "scattering.py: morlet"]
