@@ -266,10 +266,13 @@ class PredictRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
+    AT_LEAST_EVENT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model."""
     session: _builtins.str
     """Id of the session whose outputs are predicted."""
+    at_least_event: _builtins.int
+    """Waits until the model has seen this many events; absent: predicts at once."""
     @_builtins.property
     def input(self) -> Global___Tensor:
         """Shape (channels, *shape of one channel), in the recording's own unit."""
@@ -280,12 +283,15 @@ class PredictRequest(_message.Message):
         model: _builtins.str = ...,
         session: _builtins.str = ...,
         input: Global___Tensor | None = ...,
+        at_least_event: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_at_least_event", b"_at_least_event", "at_least_event", b"at_least_event", "input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "model", b"model", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_least_event", b"_at_least_event", "at_least_event", b"at_least_event", "input", b"input", "model", b"model", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__at_least_event: _TypeAlias = _typing.Literal["at_least_event"]  # noqa: Y015
+    _WhichOneofArgType__at_least_event: _TypeAlias = _typing.Literal["_at_least_event", b"_at_least_event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at_least_event) -> _WhichOneofReturnType__at_least_event | None: ...
 
 Global___PredictRequest: _TypeAlias = PredictRequest  # noqa: Y015
 
@@ -320,16 +326,23 @@ class UpdateRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     DEVICE_TIME_S_FIELD_NUMBER: _builtins.int
     HOST_TIME_S_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model."""
     session: _builtins.str
     """Id of the session."""
     sample_id: _builtins.str
-    """Id of the sample, unique in the session."""
+    """Id of the sample, unique in the session. Sent again with the same content it is answered as the
+    first time and changes nothing; with other content it is refused with ALREADY_EXISTS.
+    """
     device_time_s: _builtins.float
     """Time of the sample on the recording device's clock, in seconds."""
     host_time_s: _builtins.float
     """Time of the sample on the client's clock, in seconds since the Unix epoch."""
+    sequence: _builtins.int
+    """Number of the sample in its session, each one more than the last; numbers that were skipped are
+    counted as lost.
+    """
     @_builtins.property
     def input(self) -> Global___Tensor:
         """Shape (channels, *shape of one channel), in the recording's own unit."""
@@ -348,19 +361,24 @@ class UpdateRequest(_message.Message):
         target: Global___Target | None = ...,
         device_time_s: _builtins.float | None = ...,
         host_time_s: _builtins.float | None = ...,
+        sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "_sequence", b"_sequence", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "sequence", b"sequence", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "model", b"model", "sample_id", b"sample_id", "session", b"session", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "_sequence", b"_sequence", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "model", b"model", "sample_id", b"sample_id", "sequence", b"sequence", "session", b"session", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__device_time_s: _TypeAlias = _typing.Literal["device_time_s"]  # noqa: Y015
     _WhichOneofArgType__device_time_s: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s"]  # noqa: Y015
     _WhichOneofReturnType__host_time_s: _TypeAlias = _typing.Literal["host_time_s"]  # noqa: Y015
     _WhichOneofArgType__host_time_s: _TypeAlias = _typing.Literal["_host_time_s", b"_host_time_s"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__device_time_s) -> _WhichOneofReturnType__device_time_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__host_time_s) -> _WhichOneofReturnType__host_time_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___UpdateRequest: _TypeAlias = UpdateRequest  # noqa: Y015
 
@@ -601,6 +619,7 @@ class Filter(_message.Message):
     CAR_STANDARD_ERROR_FIELD_NUMBER: _builtins.int
     CAR_UPPER_FIELD_NUMBER: _builtins.int
     BORN_EVENT_FIELD_NUMBER: _builtins.int
+    FREED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, for example "1/j0/3"."""
     layer: _builtins.int
@@ -615,6 +634,8 @@ class Filter(_message.Message):
     """Upper confidence bound of the CAR index, same unit."""
     born_event: _builtins.int
     """Event number at which the filter was made; 0 = from the start."""
+    freed: _builtins.bool
+    """True if the filter moves by itself, where filters of a scale move together at first."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]: ...
     @_builtins.property
@@ -633,10 +654,11 @@ class Filter(_message.Message):
         car_standard_error: _builtins.float | None = ...,
         car_upper: _builtins.float | None = ...,
         born_event: _builtins.int = ...,
+        freed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_car", b"_car", "_car_standard_error", b"_car_standard_error", "_car_upper", b"_car_upper", "car", b"car", "car_standard_error", b"car_standard_error", "car_upper", b"car_upper", "drift", b"drift"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_car", b"_car", "_car_standard_error", b"_car_standard_error", "_car_upper", b"_car_upper", "born_event", b"born_event", "car", b"car", "car_standard_error", b"car_standard_error", "car_upper", b"car_upper", "drift", b"drift", "id", b"id", "layer", b"layer", "parameters", b"parameters", "scale", b"scale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_car", b"_car", "_car_standard_error", b"_car_standard_error", "_car_upper", b"_car_upper", "born_event", b"born_event", "car", b"car", "car_standard_error", b"car_standard_error", "car_upper", b"car_upper", "drift", b"drift", "freed", b"freed", "id", b"id", "layer", b"layer", "parameters", b"parameters", "scale", b"scale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__car: _TypeAlias = _typing.Literal["car"]  # noqa: Y015
     _WhichOneofArgType__car: _TypeAlias = _typing.Literal["_car", b"_car"]  # noqa: Y015
@@ -805,6 +827,7 @@ class Decision(_message.Message):
     CARS_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
     look: _builtins.int
     """Which look at the data this was, from 1."""
     session: _builtins.str
@@ -821,6 +844,10 @@ class Decision(_message.Message):
     def cars(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupCar]: ...
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___Move]: ...
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the session's outputs."""
+
     def __init__(
         self,
         *,
@@ -832,10 +859,11 @@ class Decision(_message.Message):
         cars: _abc.Iterable[Global___GroupCar] | None = ...,
         moves: _abc.Iterable[Global___Move] | None = ...,
         reason: _builtins.str = ...,
+        outputs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_score", b"baseline_score", "cars", b"cars", "effective_samples", b"effective_samples", "look", b"look", "moves", b"moves", "reason", b"reason", "samples", b"samples", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_score", b"baseline_score", "cars", b"cars", "effective_samples", b"effective_samples", "look", b"look", "moves", b"moves", "outputs", b"outputs", "reason", b"reason", "samples", b"samples", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -856,6 +884,8 @@ class GroupCar(_message.Message):
     AGREEMENT_FIELD_NUMBER: _builtins.int
     REMOVABLE_FIELD_NUMBER: _builtins.int
     ACCURACY_LOSS_FIELD_NUMBER: _builtins.int
+    DEVIANCE_LOSS_FIELD_NUMBER: _builtins.int
+    BY_OUTPUT_FIELD_NUMBER: _builtins.int
     filter_id: _builtins.str
     """Id of the filter."""
     layer: _builtins.int
@@ -874,6 +904,14 @@ class GroupCar(_message.Message):
     """True if bound, restarts and limits allow dropping the filter."""
     accuracy_loss: _builtins.float
     """Held-out accuracy that is lost without the filter, in [0, 1]; class models only."""
+    deviance_loss: _builtins.float
+    """Held-out explained deviance that is lost without the filter; poisson models only."""
+    @_builtins.property
+    def by_output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What each output loses, in the order of Decision.outputs: explained variance (gaussian),
+        explained deviance (poisson) or accuracy on that class (softmax).
+        """
+
     def __init__(
         self,
         *,
@@ -886,14 +924,21 @@ class GroupCar(_message.Message):
         agreement: _builtins.float = ...,
         removable: _builtins.bool = ...,
         accuracy_loss: _builtins.float | None = ...,
+        deviance_loss: _builtins.float | None = ...,
+        by_output: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss", "accuracy_loss", b"accuracy_loss"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss", "_deviance_loss", b"_deviance_loss", "accuracy_loss", b"accuracy_loss", "deviance_loss", b"deviance_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss", "accuracy_loss", b"accuracy_loss", "agreement", b"agreement", "car", b"car", "filter_id", b"filter_id", "layer", b"layer", "removable", b"removable", "scale", b"scale", "standard_error", b"standard_error", "upper", b"upper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss", "_deviance_loss", b"_deviance_loss", "accuracy_loss", b"accuracy_loss", "agreement", b"agreement", "by_output", b"by_output", "car", b"car", "deviance_loss", b"deviance_loss", "filter_id", b"filter_id", "layer", b"layer", "removable", b"removable", "scale", b"scale", "standard_error", b"standard_error", "upper", b"upper"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accuracy_loss: _TypeAlias = _typing.Literal["accuracy_loss"]  # noqa: Y015
     _WhichOneofArgType__accuracy_loss: _TypeAlias = _typing.Literal["_accuracy_loss", b"_accuracy_loss"]  # noqa: Y015
+    _WhichOneofReturnType__deviance_loss: _TypeAlias = _typing.Literal["deviance_loss"]  # noqa: Y015
+    _WhichOneofArgType__deviance_loss: _TypeAlias = _typing.Literal["_deviance_loss", b"_deviance_loss"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__accuracy_loss) -> _WhichOneofReturnType__accuracy_loss | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deviance_loss) -> _WhichOneofReturnType__deviance_loss | None: ...
 
 Global___GroupCar: _TypeAlias = GroupCar  # noqa: Y015
 
@@ -1040,6 +1085,13 @@ class ModelStatus(_message.Message):
     STATE_HASH_FIELD_NUMBER: _builtins.int
     EXPIRED_LABELS_FIELD_NUMBER: _builtins.int
     STRUCTURE_CHECK_RUNNING_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    JOURNAL_RECORD_FIELD_NUMBER: _builtins.int
+    JOURNAL_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_READY_FIELD_NUMBER: _builtins.int
+    REPEATED_REQUESTS_FIELD_NUMBER: _builtins.int
+    ORPHAN_LABELS_FIELD_NUMBER: _builtins.int
+    MISSING_SAMPLES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model."""
     readout: _builtins.str
@@ -1066,6 +1118,20 @@ class ModelStatus(_message.Message):
     """Samples that gave up their place before their label came, because too many waited."""
     structure_check_running: _builtins.bool
     """True while a structure check runs beside the writer."""
+    frozen: _builtins.bool
+    """True while nothing is learned."""
+    journal_record: _builtins.int
+    """Number of the newest record in the journal."""
+    journal_bytes: _builtins.int
+    """Bytes of the journal on disk."""
+    storage_ready: _builtins.bool
+    """False while the disk takes nothing: updates are refused, predictions are answered."""
+    repeated_requests: _builtins.int
+    """Requests answered from memory, as they had been answered before."""
+    orphan_labels: _builtins.int
+    """Labels of samples that never came."""
+    missing_samples: _builtins.int
+    """Samples that their sequence numbers say were lost on the way."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of one channel, in elements."""
@@ -1115,10 +1181,17 @@ class ModelStatus(_message.Message):
         state_hash: _builtins.str = ...,
         expired_labels: _builtins.int = ...,
         structure_check_running: _builtins.bool = ...,
+        frozen: _builtins.bool = ...,
+        journal_record: _builtins.int = ...,
+        journal_bytes: _builtins.int = ...,
+        storage_ready: _builtins.bool = ...,
+        repeated_requests: _builtins.int = ...,
+        orphan_labels: _builtins.int = ...,
+        missing_samples: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "checkpoint_event", b"checkpoint_event", "last_decision", b"last_decision", "predict_latency", b"predict_latency", "scores", b"scores", "update_latency", b"update_latency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "channels", b"channels", "checkpoint_event", b"checkpoint_event", "event", b"event", "expired_labels", b"expired_labels", "last_decision", b"last_decision", "moves", b"moves", "name", b"name", "pending_labels", b"pending_labels", "predict_latency", b"predict_latency", "queue_capacity", b"queue_capacity", "queue_depth", b"queue_depth", "readout", b"readout", "scores", b"scores", "sessions", b"sessions", "shape", b"shape", "state_hash", b"state_hash", "structure_check_failures", b"structure_check_failures", "structure_check_running", b"structure_check_running", "structure_checks", b"structure_checks", "update_latency", b"update_latency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event", "_last_decision", b"_last_decision", "channels", b"channels", "checkpoint_event", b"checkpoint_event", "event", b"event", "expired_labels", b"expired_labels", "frozen", b"frozen", "journal_bytes", b"journal_bytes", "journal_record", b"journal_record", "last_decision", b"last_decision", "missing_samples", b"missing_samples", "moves", b"moves", "name", b"name", "orphan_labels", b"orphan_labels", "pending_labels", b"pending_labels", "predict_latency", b"predict_latency", "queue_capacity", b"queue_capacity", "queue_depth", b"queue_depth", "readout", b"readout", "repeated_requests", b"repeated_requests", "scores", b"scores", "sessions", b"sessions", "shape", b"shape", "state_hash", b"state_hash", "storage_ready", b"storage_ready", "structure_check_failures", b"structure_check_failures", "structure_check_running", b"structure_check_running", "structure_checks", b"structure_checks", "update_latency", b"update_latency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_event: _TypeAlias = _typing.Literal["checkpoint_event"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_event: _TypeAlias = _typing.Literal["_checkpoint_event", b"_checkpoint_event"]  # noqa: Y015
@@ -1262,3 +1335,623 @@ class Latency(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Latency: _TypeAlias = Latency  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the models wanted; none = all, also those made later."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """Something that happened to a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    TIME_S_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    LOSS_CHANGED_FIELD_NUMBER: _builtins.int
+    FILTERS_GIVEN_UP_FIELD_NUMBER: _builtins.int
+    FILTER_DRIFTED_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_TO_FIELD_NUMBER: _builtins.int
+    STORAGE_READY_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    EXISTS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    event: _builtins.int
+    """Number of events of the model when it happened."""
+    time_s: _builtins.float
+    """Seconds since the Unix epoch, on the service's clock."""
+    missed: _builtins.int
+    """Notices that this consumer missed just before, since it did not keep up."""
+    frozen: _builtins.bool
+    """Learning was frozen (true) or resumed (false)."""
+    rolled_back_to: _builtins.int
+    """The model was rolled back to the state of this event."""
+    storage_ready: _builtins.bool
+    """The disk takes records again (true) or takes none (false)."""
+    checkpoint: _builtins.int
+    """A checkpoint of this event was written."""
+    exists: _builtins.bool
+    """The model was made (true) or deleted (false)."""
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """A structure check's decision was applied."""
+
+    @_builtins.property
+    def loss_changed(self) -> Global___LossChanged:
+        """The loss rose more than by chance."""
+
+    @_builtins.property
+    def filters_given_up(self) -> Global___FiltersGivenUp:
+        """Learned filters were given up for those of the start, which predict better."""
+
+    @_builtins.property
+    def filter_drifted(self) -> Global___FilterDrifted:
+        """A filter has moved far from where it was made."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        event: _builtins.int = ...,
+        time_s: _builtins.float = ...,
+        missed: _builtins.int = ...,
+        decision: Global___Decision | None = ...,
+        loss_changed: Global___LossChanged | None = ...,
+        filters_given_up: Global___FiltersGivenUp | None = ...,
+        filter_drifted: Global___FilterDrifted | None = ...,
+        frozen: _builtins.bool = ...,
+        rolled_back_to: _builtins.int = ...,
+        storage_ready: _builtins.bool = ...,
+        checkpoint: _builtins.int = ...,
+        exists: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "decision", b"decision", "exists", b"exists", "filter_drifted", b"filter_drifted", "filters_given_up", b"filters_given_up", "frozen", b"frozen", "loss_changed", b"loss_changed", "rolled_back_to", b"rolled_back_to", "storage_ready", b"storage_ready", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "decision", b"decision", "event", b"event", "exists", b"exists", "filter_drifted", b"filter_drifted", "filters_given_up", b"filters_given_up", "frozen", b"frozen", "loss_changed", b"loss_changed", "missed", b"missed", "model", b"model", "rolled_back_to", b"rolled_back_to", "storage_ready", b"storage_ready", "time_s", b"time_s", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["decision", "loss_changed", "filters_given_up", "filter_drifted", "frozen", "rolled_back_to", "storage_ready", "checkpoint", "exists"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
+
+@_typing.final
+class LossChanged(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    DETECTOR_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """Session whose loss it was."""
+    detector: _builtins.str
+    """Name of the detector."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        detector: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LossChanged: _TypeAlias = LossChanged  # noqa: Y015
+
+@_typing.final
+class FiltersGivenUp(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORSE_FIELD_NUMBER: _builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: _builtins.int
+    worse: _builtins.float
+    """How much worse the learned filters were, mean difference of losses."""
+    standard_error: _builtins.float
+    """Its standard error."""
+    def __init__(
+        self,
+        *,
+        worse: _builtins.float = ...,
+        standard_error: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["standard_error", b"standard_error", "worse", b"worse"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FiltersGivenUp: _TypeAlias = FiltersGivenUp  # noqa: Y015
+
+@_typing.final
+class FilterDrifted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_ID_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    filter_id: _builtins.str
+    """Id of the filter."""
+    @_builtins.property
+    def drift(self) -> Global___Drift:
+        """How far it moved."""
+
+    def __init__(
+        self,
+        *,
+        filter_id: _builtins.str = ...,
+        drift: Global___Drift | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "filter_id", b"filter_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterDrifted: _TypeAlias = FilterDrifted  # noqa: Y015
+
+@_typing.final
+class FreezeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeRequest: _TypeAlias = FreezeRequest  # noqa: Y015
+
+@_typing.final
+class FreezeReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    event: _builtins.int
+    """Number of events of the model after it."""
+    def __init__(
+        self,
+        *,
+        event: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeReply: _TypeAlias = FreezeReply  # noqa: Y015
+
+@_typing.final
+class ResumeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRequest: _TypeAlias = ResumeRequest  # noqa: Y015
+
+@_typing.final
+class ResumeReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    event: _builtins.int
+    """Number of events of the model after it."""
+    def __init__(
+        self,
+        *,
+        event: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeReply: _TypeAlias = ResumeReply  # noqa: Y015
+
+@_typing.final
+class ListCheckpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckpointsRequest: _TypeAlias = ListCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class ListCheckpointsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckpointSummary]: ...
+    def __init__(
+        self,
+        *,
+        checkpoints: _abc.Iterable[Global___CheckpointSummary] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckpointsReply: _TypeAlias = ListCheckpointsReply  # noqa: Y015
+
+@_typing.final
+class CheckpointSummary(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    WRITTEN_S_FIELD_NUMBER: _builtins.int
+    event: _builtins.int
+    """Number of events that the state has seen; names the checkpoint."""
+    written_s: _builtins.float
+    """When it was written, in seconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        event: _builtins.int = ...,
+        written_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "written_s", b"written_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointSummary: _TypeAlias = CheckpointSummary  # noqa: Y015
+
+@_typing.final
+class RollbackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    TO_EVENT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    to_event: _builtins.int
+    """Event number of one of its checkpoints."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        to_event: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "to_event", b"to_event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackRequest: _TypeAlias = RollbackRequest  # noqa: Y015
+
+@_typing.final
+class RollbackReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    event: _builtins.int
+    """Number of events of the model after it."""
+    def __init__(
+        self,
+        *,
+        event: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackReply: _TypeAlias = RollbackReply  # noqa: Y015
+
+@_typing.final
+class ListModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
+
+@_typing.final
+class ListModelsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names, sorted."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelsReply: _TypeAlias = ListModelsReply  # noqa: Y015
+
+@_typing.final
+class DescribeModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeModelRequest: _TypeAlias = DescribeModelRequest  # noqa: Y015
+
+@_typing.final
+class DescribeModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SPECIFICATION_FIELD_NUMBER: _builtins.int
+    IN_SETTINGS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    specification: _builtins.str
+    """Its specification as JSON, every key with its value, as `models` in the settings has it."""
+    in_settings: _builtins.bool
+    """True if it stands in the settings, and can be deleted only there."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        specification: _builtins.str = ...,
+        in_settings: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_settings", b"in_settings", "model", b"model", "specification", b"specification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeModelReply: _TypeAlias = DescribeModelReply  # noqa: Y015
+
+@_typing.final
+class CreateModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPECIFICATION_FIELD_NUMBER: _builtins.int
+    specification: _builtins.str
+    """The model's specification as YAML or JSON, as one entry of `models` in the settings."""
+    def __init__(
+        self,
+        *,
+        specification: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["specification", b"specification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateModelRequest: _TypeAlias = CreateModelRequest  # noqa: Y015
+
+@_typing.final
+class CreateModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateModelReply: _TypeAlias = CreateModelReply  # noqa: Y015
+
+@_typing.final
+class DeleteModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CONFIRM_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    confirm: _builtins.str
+    """The name once more: what is deleted cannot be brought back."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        confirm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm", b"confirm", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelRequest: _TypeAlias = DeleteModelRequest  # noqa: Y015
+
+@_typing.final
+class DeleteModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteModelReply: _TypeAlias = DeleteModelReply  # noqa: Y015
+
+@_typing.final
+class ExportModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportModelRequest: _TypeAlias = ExportModelRequest  # noqa: Y015
+
+@_typing.final
+class Part(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """Bytes of the file that follow those of the last part."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class ImportModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """First message only: name of the model to make or replace; empty = the exported model's own."""
+    replace: _builtins.bool
+    """First message only: true to replace the state of a model that exists."""
+    data: _builtins.bytes
+    """Bytes of the file that follow those of the last message."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        replace: _builtins.bool = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "model", b"model", "replace", b"replace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportModelRequest: _TypeAlias = ImportModelRequest  # noqa: Y015
+
+@_typing.final
+class ImportModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    event: _builtins.int
+    """Number of its events."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        event: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportModelReply: _TypeAlias = ImportModelReply  # noqa: Y015

@@ -74,6 +74,61 @@ class ScatOnlineStub:
                 request_serializer=scatonline_dot_v1_dot_scatonline__pb2.StatusRequest.SerializeToString,
                 response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.StatusReply.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/scatonline.v1.ScatOnline/Watch',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.WatchRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.Notice.FromString,
+                _registered_method=True)
+        self.Freeze = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/Freeze',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.FreezeRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.FreezeReply.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/Resume',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ResumeReply.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/ListCheckpoints',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ListCheckpointsReply.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/Rollback',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.RollbackReply.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/ListModels',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ListModelsReply.FromString,
+                _registered_method=True)
+        self.DescribeModel = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/DescribeModel',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.DescribeModelRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.DescribeModelReply.FromString,
+                _registered_method=True)
+        self.CreateModel = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/CreateModel',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.CreateModelRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.CreateModelReply.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/scatonline.v1.ScatOnline/DeleteModel',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.DeleteModelReply.FromString,
+                _registered_method=True)
+        self.ExportModel = channel.unary_stream(
+                '/scatonline.v1.ScatOnline/ExportModel',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.ExportModelRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.Part.FromString,
+                _registered_method=True)
+        self.ImportModel = channel.stream_unary(
+                '/scatonline.v1.ScatOnline/ImportModel',
+                request_serializer=scatonline_dot_v1_dot_scatonline__pb2.ImportModelRequest.SerializeToString,
+                response_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ImportModelReply.FromString,
+                _registered_method=True)
 
 
 class ScatOnlineServicer:
@@ -104,7 +159,8 @@ class ScatOnlineServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Label(self, request, context):
-        """Gives a waiting sample its target.
+        """Gives a waiting sample its target. Sent again with the same target it is answered as the first
+        time. Where the model holds labels back, another target corrects one that was not learned yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +192,87 @@ class ScatOnlineServicer:
 
     def Status(self, request, context):
         """What the service is doing, model by model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
+        drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
+        does not keep up misses notices and is told how many.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Freeze(self, request, context):
+        """Stops learning: samples and labels are predicted and scored, and nothing is learned from them,
+        also not later. Freezing a frozen model changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Learns again from what comes from now on. Resuming a model that learns changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """Checkpoints that a model can be rolled back to, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Returns a model to a checkpoint, as if nothing after it had come; ids of samples that came after
+        it may be sent again. Event numbers go on counting.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Names of all models.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeModel(self, request, context):
+        """The whole specification of a model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateModel(self, request, context):
+        """Makes a model that is kept as those of the settings are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Deletes a model that was created by CreateModel or ImportModel, with everything stored of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportModel(self, request, context):
+        """A model's present state as a file, in parts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportModel(self, request_iterator, context):
+        """Makes a model from an exported state, or replaces the state of one of equal specification.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +320,61 @@ def add_ScatOnlineServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.StatusRequest.FromString,
                     response_serializer=scatonline_dot_v1_dot_scatonline__pb2.StatusReply.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.WatchRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.Notice.SerializeToString,
+            ),
+            'Freeze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Freeze,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.FreezeRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.FreezeReply.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ResumeRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.ResumeReply.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.ListCheckpointsReply.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.RollbackRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.RollbackReply.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ListModelsRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.ListModelsReply.SerializeToString,
+            ),
+            'DescribeModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeModel,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.DescribeModelRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.DescribeModelReply.SerializeToString,
+            ),
+            'CreateModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateModel,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.CreateModelRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.CreateModelReply.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.DeleteModelRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.DeleteModelReply.SerializeToString,
+            ),
+            'ExportModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportModel,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ExportModelRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.Part.SerializeToString,
+            ),
+            'ImportModel': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportModel,
+                    request_deserializer=scatonline_dot_v1_dot_scatonline__pb2.ImportModelRequest.FromString,
+                    response_serializer=scatonline_dot_v1_dot_scatonline__pb2.ImportModelReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +593,303 @@ class ScatOnline:
             '/scatonline.v1.ScatOnline/Status',
             scatonline_dot_v1_dot_scatonline__pb2.StatusRequest.SerializeToString,
             scatonline_dot_v1_dot_scatonline__pb2.StatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/Watch',
+            scatonline_dot_v1_dot_scatonline__pb2.WatchRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.Notice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Freeze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/Freeze',
+            scatonline_dot_v1_dot_scatonline__pb2.FreezeRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.FreezeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/Resume',
+            scatonline_dot_v1_dot_scatonline__pb2.ResumeRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.ResumeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/ListCheckpoints',
+            scatonline_dot_v1_dot_scatonline__pb2.ListCheckpointsRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.ListCheckpointsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/Rollback',
+            scatonline_dot_v1_dot_scatonline__pb2.RollbackRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.RollbackReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/ListModels',
+            scatonline_dot_v1_dot_scatonline__pb2.ListModelsRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.ListModelsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/DescribeModel',
+            scatonline_dot_v1_dot_scatonline__pb2.DescribeModelRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.DescribeModelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/CreateModel',
+            scatonline_dot_v1_dot_scatonline__pb2.CreateModelRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.CreateModelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/DeleteModel',
+            scatonline_dot_v1_dot_scatonline__pb2.DeleteModelRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.DeleteModelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scatonline.v1.ScatOnline/ExportModel',
+            scatonline_dot_v1_dot_scatonline__pb2.ExportModelRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.Part.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportModel(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/scatonline.v1.ScatOnline/ImportModel',
+            scatonline_dot_v1_dot_scatonline__pb2.ImportModelRequest.SerializeToString,
+            scatonline_dot_v1_dot_scatonline__pb2.ImportModelReply.FromString,
             options,
             channel_credentials,
             insecure,

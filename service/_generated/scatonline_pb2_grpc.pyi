@@ -49,7 +49,9 @@ class ScatOnlineStub:
     for its Label.
     """
     Label: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.LabelRequest, _scatonline_pb2.LabelReply]
-    """Gives a waiting sample its target."""
+    """Gives a waiting sample its target. Sent again with the same target it is answered as the first
+    time. Where the model holds labels back, another target corrects one that was not learned yet.
+    """
     Stream: _grpc.StreamStreamMultiCallable[_scatonline_pb2.StreamRequest, _scatonline_pb2.StreamReply]
     """Any mix of predictions, updates and labels, pipelined. Replies carry the number of their
     request. Updates and labels of one stream are applied in the order sent; a reply to a
@@ -62,6 +64,35 @@ class ScatOnlineStub:
     """Runs a structure check now, applies what it decides and returns the decision with its numbers."""
     Status: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.StatusRequest, _scatonline_pb2.StatusReply]
     """What the service is doing, model by model."""
+    Watch: _grpc.UnaryStreamMultiCallable[_scatonline_pb2.WatchRequest, _scatonline_pb2.Notice]
+    """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
+    drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
+    does not keep up misses notices and is told how many.
+    """
+    Freeze: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.FreezeRequest, _scatonline_pb2.FreezeReply]
+    """Stops learning: samples and labels are predicted and scored, and nothing is learned from them,
+    also not later. Freezing a frozen model changes nothing.
+    """
+    Resume: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.ResumeRequest, _scatonline_pb2.ResumeReply]
+    """Learns again from what comes from now on. Resuming a model that learns changes nothing."""
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.ListCheckpointsRequest, _scatonline_pb2.ListCheckpointsReply]
+    """Checkpoints that a model can be rolled back to, newest first."""
+    Rollback: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.RollbackRequest, _scatonline_pb2.RollbackReply]
+    """Returns a model to a checkpoint, as if nothing after it had come; ids of samples that came after
+    it may be sent again. Event numbers go on counting.
+    """
+    ListModels: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.ListModelsRequest, _scatonline_pb2.ListModelsReply]
+    """Names of all models."""
+    DescribeModel: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.DescribeModelRequest, _scatonline_pb2.DescribeModelReply]
+    """The whole specification of a model."""
+    CreateModel: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.CreateModelRequest, _scatonline_pb2.CreateModelReply]
+    """Makes a model that is kept as those of the settings are."""
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.DeleteModelRequest, _scatonline_pb2.DeleteModelReply]
+    """Deletes a model that was created by CreateModel or ImportModel, with everything stored of it."""
+    ExportModel: _grpc.UnaryStreamMultiCallable[_scatonline_pb2.ExportModelRequest, _scatonline_pb2.Part]
+    """A model's present state as a file, in parts."""
+    ImportModel: _grpc.StreamUnaryMultiCallable[_scatonline_pb2.ImportModelRequest, _scatonline_pb2.ImportModelReply]
+    """Makes a model from an exported state, or replaces the state of one of equal specification."""
 
 @_typing.type_check_only
 class ScatOnlineAsyncStub(ScatOnlineStub):
@@ -79,7 +110,9 @@ class ScatOnlineAsyncStub(ScatOnlineStub):
     for its Label.
     """
     Label: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.LabelRequest, _scatonline_pb2.LabelReply]  # type: ignore[assignment]
-    """Gives a waiting sample its target."""
+    """Gives a waiting sample its target. Sent again with the same target it is answered as the first
+    time. Where the model holds labels back, another target corrects one that was not learned yet.
+    """
     Stream: _aio.StreamStreamMultiCallable[_scatonline_pb2.StreamRequest, _scatonline_pb2.StreamReply]  # type: ignore[assignment]
     """Any mix of predictions, updates and labels, pipelined. Replies carry the number of their
     request. Updates and labels of one stream are applied in the order sent; a reply to a
@@ -92,6 +125,35 @@ class ScatOnlineAsyncStub(ScatOnlineStub):
     """Runs a structure check now, applies what it decides and returns the decision with its numbers."""
     Status: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.StatusRequest, _scatonline_pb2.StatusReply]  # type: ignore[assignment]
     """What the service is doing, model by model."""
+    Watch: _aio.UnaryStreamMultiCallable[_scatonline_pb2.WatchRequest, _scatonline_pb2.Notice]  # type: ignore[assignment]
+    """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
+    drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
+    does not keep up misses notices and is told how many.
+    """
+    Freeze: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.FreezeRequest, _scatonline_pb2.FreezeReply]  # type: ignore[assignment]
+    """Stops learning: samples and labels are predicted and scored, and nothing is learned from them,
+    also not later. Freezing a frozen model changes nothing.
+    """
+    Resume: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.ResumeRequest, _scatonline_pb2.ResumeReply]  # type: ignore[assignment]
+    """Learns again from what comes from now on. Resuming a model that learns changes nothing."""
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.ListCheckpointsRequest, _scatonline_pb2.ListCheckpointsReply]  # type: ignore[assignment]
+    """Checkpoints that a model can be rolled back to, newest first."""
+    Rollback: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.RollbackRequest, _scatonline_pb2.RollbackReply]  # type: ignore[assignment]
+    """Returns a model to a checkpoint, as if nothing after it had come; ids of samples that came after
+    it may be sent again. Event numbers go on counting.
+    """
+    ListModels: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.ListModelsRequest, _scatonline_pb2.ListModelsReply]  # type: ignore[assignment]
+    """Names of all models."""
+    DescribeModel: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.DescribeModelRequest, _scatonline_pb2.DescribeModelReply]  # type: ignore[assignment]
+    """The whole specification of a model."""
+    CreateModel: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.CreateModelRequest, _scatonline_pb2.CreateModelReply]  # type: ignore[assignment]
+    """Makes a model that is kept as those of the settings are."""
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.DeleteModelRequest, _scatonline_pb2.DeleteModelReply]  # type: ignore[assignment]
+    """Deletes a model that was created by CreateModel or ImportModel, with everything stored of it."""
+    ExportModel: _aio.UnaryStreamMultiCallable[_scatonline_pb2.ExportModelRequest, _scatonline_pb2.Part]  # type: ignore[assignment]
+    """A model's present state as a file, in parts."""
+    ImportModel: _aio.StreamUnaryMultiCallable[_scatonline_pb2.ImportModelRequest, _scatonline_pb2.ImportModelReply]  # type: ignore[assignment]
+    """Makes a model from an exported state, or replaces the state of one of equal specification."""
 
 class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -130,7 +192,9 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         request: _scatonline_pb2.LabelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scatonline_pb2.LabelReply, _abc.Awaitable[_scatonline_pb2.LabelReply]]:
-        """Gives a waiting sample its target."""
+        """Gives a waiting sample its target. Sent again with the same target it is answered as the first
+        time. Where the model holds labels back, another target corrects one that was not learned yet.
+        """
 
     @_abc_1.abstractmethod
     def Stream(
@@ -167,5 +231,100 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scatonline_pb2.StatusReply, _abc.Awaitable[_scatonline_pb2.StatusReply]]:
         """What the service is doing, model by model."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _scatonline_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scatonline_pb2.Notice], _abc.AsyncIterator[_scatonline_pb2.Notice]]:
+        """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
+        drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
+        does not keep up misses notices and is told how many.
+        """
+
+    @_abc_1.abstractmethod
+    def Freeze(
+        self,
+        request: _scatonline_pb2.FreezeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.FreezeReply, _abc.Awaitable[_scatonline_pb2.FreezeReply]]:
+        """Stops learning: samples and labels are predicted and scored, and nothing is learned from them,
+        also not later. Freezing a frozen model changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def Resume(
+        self,
+        request: _scatonline_pb2.ResumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.ResumeReply, _abc.Awaitable[_scatonline_pb2.ResumeReply]]:
+        """Learns again from what comes from now on. Resuming a model that learns changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _scatonline_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.ListCheckpointsReply, _abc.Awaitable[_scatonline_pb2.ListCheckpointsReply]]:
+        """Checkpoints that a model can be rolled back to, newest first."""
+
+    @_abc_1.abstractmethod
+    def Rollback(
+        self,
+        request: _scatonline_pb2.RollbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.RollbackReply, _abc.Awaitable[_scatonline_pb2.RollbackReply]]:
+        """Returns a model to a checkpoint, as if nothing after it had come; ids of samples that came after
+        it may be sent again. Event numbers go on counting.
+        """
+
+    @_abc_1.abstractmethod
+    def ListModels(
+        self,
+        request: _scatonline_pb2.ListModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.ListModelsReply, _abc.Awaitable[_scatonline_pb2.ListModelsReply]]:
+        """Names of all models."""
+
+    @_abc_1.abstractmethod
+    def DescribeModel(
+        self,
+        request: _scatonline_pb2.DescribeModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.DescribeModelReply, _abc.Awaitable[_scatonline_pb2.DescribeModelReply]]:
+        """The whole specification of a model."""
+
+    @_abc_1.abstractmethod
+    def CreateModel(
+        self,
+        request: _scatonline_pb2.CreateModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.CreateModelReply, _abc.Awaitable[_scatonline_pb2.CreateModelReply]]:
+        """Makes a model that is kept as those of the settings are."""
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _scatonline_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.DeleteModelReply, _abc.Awaitable[_scatonline_pb2.DeleteModelReply]]:
+        """Deletes a model that was created by CreateModel or ImportModel, with everything stored of it."""
+
+    @_abc_1.abstractmethod
+    def ExportModel(
+        self,
+        request: _scatonline_pb2.ExportModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scatonline_pb2.Part], _abc.AsyncIterator[_scatonline_pb2.Part]]:
+        """A model's present state as a file, in parts."""
+
+    @_abc_1.abstractmethod
+    def ImportModel(
+        self,
+        request_iterator: _MaybeAsyncIterator[_scatonline_pb2.ImportModelRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_scatonline_pb2.ImportModelReply, _abc.Awaitable[_scatonline_pb2.ImportModelReply]]:
+        """Makes a model from an exported state, or replaces the state of one of equal specification."""
 
 def add_ScatOnlineServicer_to_server(servicer: ScatOnlineServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
