@@ -4,9 +4,10 @@
 """
 
 from service.telemetry.collector import ReportCollector
-from service.telemetry.instruments import UNKNOWN_MODEL, Instruments, ModelInstruments
+from service.telemetry.instruments import UNKNOWN_MODEL, Instruments
 from service.telemetry.latency import Latency, LatencySummary
 from service.telemetry.logs import configure_log
+from service.telemetry.model_instruments import ModelInstruments
 from service.telemetry.page import MetricsPage
 from service.telemetry.report import ModelReport
 

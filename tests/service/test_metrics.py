@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
@@ -24,7 +25,8 @@ from tests.service.running import (
 )
 
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<type>\w+) \| (?P<labels>[^|]*) \| (?P<unit>[^|]*) \|")
-UNITS = ("seconds", "radians", "octaves", "ratio")
+GPU_MEMORY = {"mem_get_info": (6, 10), "memory_allocated": 2, "memory_reserved": 3}
+UNITS = ("bytes", "seconds", "radians", "octaves", "ratio")
 
 
 def table(repository: Path) -> dict[str, tuple[str, frozenset[str], str]]:
@@ -78,10 +80,12 @@ def labels_of(metric: Metric) -> frozenset[str]:
 
 
 @pytest.fixture
-def metrics() -> dict[str, Metric]:
-    """Every metric of a registry in which every series has a value."""
+def metrics(monkeypatch: pytest.MonkeyPatch) -> dict[str, Metric]:
+    """Every metric of a registry in which every series has a value, as on a machine with a GPU."""
+    for name, value in GPU_MEMORY.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
     registry = CollectorRegistry()
-    instruments = Instruments(registry, "1.2.3")
+    instruments = Instruments(registry, "1.2.3", "cuda:0")
     instruments.of_model("m")
     instruments.count_rejected("m", "not_found")
     registry.register(ReportCollector(lambda: [report(filter_report(0))]))
@@ -99,7 +103,7 @@ def test_the_table_and_the_registry_have_the_same_metrics(
 
 def test_names_follow_prometheus_conventions(metrics: dict[str, Metric], repository: Path) -> None:
     for name, (_, _, unit) in table(repository).items():
-        assert re.fullmatch(r"scatonline_[a-z0-9_]+", name)
+        assert re.fullmatch(r"(scatonline|process)_[a-z0-9_]+", name)
         assert metrics[name].documentation.endswith(".")
         for suffix in UNITS:
             if name.endswith(f"_{suffix}"):
