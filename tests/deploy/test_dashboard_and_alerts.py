@@ -127,3 +127,23 @@ def test_prometheus_accepts_the_queries_of_the_dashboard(
 
 def test_alerts_fire_when_they_should(promtool: Callable[..., None], deploy: Path) -> None:
     promtool("test", "rules", Path(__file__).parent / "alerts_test.yml")
+
+
+@pytest.mark.parametrize("raised", [True, False], ids=["raised", "quiet"])
+def test_every_alert_is_tried_both_ways(rules: list[dict[str, Any]], raised: bool) -> None:
+    tried = {name for name, is_raised, _ in _tried() if is_raised is raised}
+    assert tried == {rule["alert"] for rule in rules}
+
+
+def test_no_alert_is_quiet_for_want_of_what_it_watches(rules: list[dict[str, Any]]) -> None:
+    watched = {rule["alert"]: _metrics(rule["expr"]) for rule in rules}
+    assert [name for name, _, given in _tried() if not watched[name] <= given] == []
+
+
+def _tried() -> Iterator[tuple[str, bool, set[str]]]:
+    """Alerts of alerts_test.yml, whether they are raised, and the metrics that were given."""
+    tree = yaml.safe_load((Path(__file__).parent / "alerts_test.yml").read_text(encoding="utf-8"))
+    for test in tree["tests"]:
+        given = _metrics(*(each["series"] for each in test["input_series"]))
+        for each in test["alert_rule_test"]:
+            yield each["alertname"], bool(each.get("exp_alerts")), given
