@@ -10,7 +10,9 @@
     ├── Unavailable         the service is stopping
     ├── SettingsError       a settings file, key or environment variable is wrong
     └── StorageError        a folder cannot be used
-        └── CorruptRecord   a stored record does not match its checksum
+        ├── CorruptRecord   a stored record does not match its checksum
+        ├── StorageFull     the disk takes nothing more for now
+        └── StorageBroken   the disk failed while it made sure of what was written
 
 Messages say what was expected, what came and what to do. `service.rpc.status` holds the one table
 from errors to gRPC codes.
@@ -51,3 +53,11 @@ class StorageError(ServiceError):
 
 class CorruptRecord(StorageError):
     """A stored record does not match its checksum or cannot be read."""
+
+
+class StorageFull(StorageError):
+    """The disk takes nothing more for now; what was to be stored was not, and can be sent again."""
+
+
+class StorageBroken(StorageError):
+    """The disk failed while it made sure of what was written: nobody knows what it holds."""

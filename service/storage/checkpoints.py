@@ -6,9 +6,10 @@
         manifest.json          format, event, specification, checksums; ends with its own checksum
         meta.json              the model's JSON-safe state
         tensors.safetensors    the model's tensors
+        service.bin            what the service remembers beside it
 
-A checkpoint holds every event up to its own number and nothing of the later ones: events that were
-acknowledged after the newest checkpoint are lost if the process is killed rather than stopped.
+A checkpoint holds every event up to its place in the journal and nothing of the later ones, which the
+journal has.
 """
 
 import hashlib
@@ -26,10 +27,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from service.errors import CorruptRecord, StorageError
+from service.storage.failpoints import reach
 from service.storage.folder import sync_folder, write_durably
+from service.storage.records import Position
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, META, TENSORS = "manifest.json", "meta.json", "tensors.safetensors"
+SERVICE = "service.bin"
 _NAME = re.compile(r"(\d{6,})-event-(\d+)")
 _UNFINISHED, _DAMAGED = ".unfinished", ".damaged"
 _log = structlog.get_logger(__name__)
@@ -45,12 +49,24 @@ class Checkpoint:
         tensors: The model's tensors, on the CPU.
         meta: The rest of the model's state, JSON-safe.
         written_s: When it was written, seconds since the Unix epoch.
+        position: Place in the journal up to which it goes.
+        service: What the service remembers beside the model, as it packs it; empty: nothing.
     """
 
     event: int
     spec: dict[str, Any]
     tensors: dict[str, torch.Tensor]
     meta: dict[str, Any]
+    written_s: float
+    position: Position = Position()
+    service: bytes = b""
+
+
+@dataclass(frozen=True)
+class CheckpointSummary:
+    """One checkpoint of a list: the events that it has seen, and when it was written (Unix time)."""
+
+    event: int
     written_s: float
 
 
@@ -85,15 +101,21 @@ class CheckpointStore:
         final = self._folder / f"{number:06d}-event-{checkpoint.event}"
         unfinished = final.with_name(final.name + _UNFINISHED)
         try:
+            reach("checkpoint.write")
             unfinished.mkdir()
             for name, content in _files(checkpoint).items():
                 write_durably(unfinished / name, content)
             sync_folder(unfinished)
+            reach("checkpoint.rename")
             unfinished.rename(final)
             sync_folder(self._folder)
+            reach("checkpoint.renamed")
             for old in self.paths()[self._keep :]:
-                shutil.rmtree(old)
+                reach("checkpoint.prune")
+                self._remove(old)
+                reach("checkpoint.pruned")
         except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise StorageError(f"{final}: cannot be written: {error.strerror}") from error
         return final
 
@@ -125,10 +147,53 @@ class CheckpointStore:
             )
         return None, 0
 
+    def summaries(self) -> list[CheckpointSummary]:
+        """The checkpoints that can be read, newest first."""
+        found = []
+        for path in self.paths():
+            try:
+                manifest = _manifest(path)
+            except StorageError as error:
+                # One that has just given way to a newer one is no loss.
+                if path.exists():
+                    _log.error("checkpoint_damaged", reason=str(error))
+            else:
+                found.append(CheckpointSummary(manifest["event"], manifest["written_s"]))
+        return found
+
+    def load(self, event: int) -> Checkpoint | None:
+        """The newest checkpoint of an event number; None if there is none.
+
+        Raises:
+            CorruptRecord, StorageError: as :func:`read`.
+        """
+        for path in self.paths():
+            match = _NAME.fullmatch(path.name)
+            if match and int(match.group(2)) == event:
+                return read(path)
+        return None
+
+    def oldest_position(self) -> int:
+        """Number of the record up to which the oldest readable checkpoint goes; 0 without one."""
+        numbers = []
+        for path in self.paths():
+            try:
+                numbers.append(_manifest(path)["record"])
+            except StorageError:
+                # It is told at every start; what it needs of the journal stays.
+                return 0
+        return min(numbers, default=0)
+
     def paths(self) -> list[Path]:
         """Finished checkpoints, newest first."""
         finished = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
         return sorted(finished, key=self._number, reverse=True)
+
+    def _remove(self, path: Path) -> None:
+        """A crash on the way must not leave half a checkpoint under a whole one's name."""
+        leaving = path.with_name(path.name + _UNFINISHED)
+        path.rename(leaving)
+        shutil.rmtree(leaving)
 
     @staticmethod
     def _number(path: Path) -> int:
@@ -143,15 +208,8 @@ def read(path: Path) -> Checkpoint:
         CorruptRecord: a file is missing, changed or unreadable.
         StorageError: it is whole but of another format.
     """
+    manifest = _manifest(path)
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        checksum = manifest.pop("sha256")
-        _verify(path / MANIFEST, _canonical(manifest), checksum)
-        if manifest["format"] != FORMAT:
-            raise StorageError(
-                f"{path}: got checkpoint format {manifest['format']}, expected {FORMAT}; "
-                "it was written by another version of the service"
-            )
         contents = {name: (path / name).read_bytes() for name in manifest["files"]}
         for name, content in contents.items():
             _verify(path / name, content, manifest["files"][name])
@@ -161,11 +219,35 @@ def read(path: Path) -> Checkpoint:
             tensors=load(contents[TENSORS]),
             meta=json.loads(contents[META]),
             written_s=manifest["written_s"],
+            position=Position(manifest["record"], bytes.fromhex(manifest["chain"])),
+            service=contents[SERVICE],
         )
     except OSError as error:
         raise CorruptRecord(f"{error.filename}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CorruptRecord(f"{path}: not a checkpoint: {error!r}") from error
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """A checkpoint's manifest, held against its own checksum and to the byte."""
+    try:
+        content = (path / MANIFEST).read_bytes()
+        manifest: dict[str, Any] = json.loads(content)
+        # Where a changed byte means the same to JSON it is found all the same.
+        if _written(manifest) != content:
+            raise CorruptRecord(f"{path / MANIFEST}: is not as it was written")
+        checksum = manifest.pop("sha256")
+        _verify(path / MANIFEST, _canonical(manifest), checksum)
+        if manifest["format"] != FORMAT:
+            raise StorageError(
+                f"{path}: got checkpoint format {manifest['format']}, expected {FORMAT}; "
+                "it was written by another version of the service"
+            )
+    except OSError as error:
+        raise CorruptRecord(f"{error.filename}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptRecord(f"{path}: not a checkpoint: {error!r}") from error
+    return manifest
 
 
 def now_s() -> float:
@@ -177,16 +259,23 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
     contents = {
         TENSORS: save(checkpoint.tensors),
         META: json.dumps(checkpoint.meta).encode(),
+        SERVICE: checkpoint.service,
     }
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "event": checkpoint.event,
         "written_s": checkpoint.written_s,
         "spec": checkpoint.spec,
+        "record": checkpoint.position.number,
+        "chain": checkpoint.position.chain.hex(),
         "files": {name: _sha256(content) for name, content in contents.items()},
     }
     manifest["sha256"] = _sha256(_canonical(manifest))
-    return {**contents, MANIFEST: json.dumps(manifest, indent=1).encode()}
+    return {**contents, MANIFEST: _written(manifest)}
+
+
+def _written(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1).encode()
 
 
 def _canonical(values: dict[str, Any]) -> bytes:

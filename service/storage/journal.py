@@ -1,0 +1,332 @@
+"""The journal of one model: everything that changed it, on disk before it is answered.
+
+::
+
+    <directory>/<model>/journal/
+        00000000000000000001.records    segment: records 1 to 4711
+        00000000000000004712.records    the one that is being written
+
+Many records share one flush (group commit); what was flushed survives any crash. Segments begin at
+checkpoints and go when every kept checkpoint is past them. See :mod:`service.storage.records` for what
+lies in a segment, and `docs/decisions/0009` for why it is not a database.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from service.errors import CorruptRecord, StorageBroken, StorageError, StorageFull
+from service.storage.failpoints import reach
+from service.storage.folder import sync_folder, write_durably
+from service.storage.records import (
+    EVENT,
+    SKIP,
+    Position,
+    Record,
+    Torn,
+    pack,
+    preamble,
+    read_preamble,
+    read_records,
+)
+
+_ENDING = ".records"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What a record of an ordinary sample takes, to see whether the disk takes something again.
+_PROBE_BYTES = 2**16
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    path: Path
+    after: Position
+
+
+class Journal:
+    """Appends records and reads them back; one thread at a time.
+
+    Args:
+        folder: Folder of this journal alone; made if it is missing.
+
+    Attributes:
+        position: The place after the newest record.
+        batch: Number of the newest flush.
+        skipped: Numbers of the records that are not to be applied.
+
+    Raises:
+        CorruptRecord: something in it has changed since it was written. Nothing was touched.
+        StorageError: the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.position = Position()
+        self.batch = 0
+        self.skipped: set[int] = set()
+        self._folder = folder
+        self._descriptor = -1
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(folder.parent)
+            self._segments = self._checked()
+            if not self._segments:
+                self._begin_segment()
+            newest = self._segments[-1].path
+            self._descriptor = os.open(newest, os.O_WRONLY)
+            self._size = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be used: {error.strerror}") from error
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._size + sum(s.path.stat().st_size for s in self._segments[:-1])
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest record that it holds, or would hold."""
+        return self._segments[0].after.number + 1
+
+    def append(self, bodies: Sequence[bytes]) -> Position:
+        """Writes events and waits until the disk has them: all of them, or none.
+
+        Returns:
+            The place after the last one.
+
+        Raises:
+            StorageFull: the disk takes nothing more; the journal is as it was.
+            StorageBroken: nobody knows what the disk holds; only a new start can tell.
+        """
+        return self._write([(EVENT, body) for body in bodies])
+
+    def skip(self, number: int) -> None:
+        """Notes that a record is not to be applied.
+
+        Raises:
+            As :meth:`append`.
+        """
+        self._write([(SKIP, str(number).encode())])
+        self.skipped.add(number)
+
+    def probe(self) -> bool:
+        """Whether the disk takes something again."""
+        try:
+            os.pwrite(self._descriptor, bytes(_PROBE_BYTES), self._size)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            return False
+        finally:
+            self._cut_back()
+        return True
+
+    def replay(self, after: Position) -> Iterator[Record]:
+        """Reads the events that come after a place, without those to be skipped.
+
+        Raises:
+            CorruptRecord: the place is not of this journal, or lies outside of it.
+            StorageError: a segment cannot be read.
+        """
+        if not self._segments[0].after.number <= after.number <= self.position.number:
+            raise CorruptRecord(
+                f"{self._folder}: holds records {self.first} to {self.position.number}, expected "
+                f"those after {after.number} of the checkpoint: some are gone. Put the folder back "
+                "from a copy, or move the model's folder away and start from it by `start:`"
+            )
+        for segment, end in zip(self._segments, self._ends(), strict=True):
+            if end.number >= after.number:
+                yield from self._read_on(segment, after)
+
+    def rotate(self) -> None:
+        """Begins a new segment, unless the newest one is empty.
+
+        Raises:
+            StorageFull, StorageBroken: as :meth:`append`; the newest segment goes on.
+        """
+        if self.position == self._segments[-1].after:
+            return
+        try:
+            reach("journal.rotate")
+            self._begin_segment()
+            descriptor = os.open(self._segments[-1].path, os.O_WRONLY)
+        except OSError as error:
+            raise self._told(error) from error
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        reach("journal.rotated")
+
+    def prune(self, number: int) -> None:
+        """Removes the segments all of whose records are at or before a number.
+
+        Raises:
+            StorageError: one cannot be removed.
+        """
+        while len(self._segments) > 1 and self._segments[1].after.number <= number:
+            try:
+                reach("journal.prune")
+                self._segments[0].path.unlink()
+                sync_folder(self._folder)
+                reach("journal.pruned")
+            except OSError as error:
+                raise StorageError(
+                    f"{self._segments[0].path}: cannot be removed: {error.strerror}"
+                ) from error
+            del self._segments[0]
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write(self, records: Sequence[tuple[int, bytes]]) -> Position:
+        place, parts = self.position, []
+        for kind, body in records:
+            packed, place = pack(place, self.batch + 1, kind, body)
+            parts.append(packed)
+        content = b"".join(parts)
+        try:
+            reach("journal.append")
+            self._put(content)
+        except OSError as error:
+            self._cut_back()
+            raise self._told(error) from error
+        try:
+            reach("journal.flush")
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise StorageBroken(
+                f"{self._folder}: cannot be flushed: {error.strerror}; nobody knows what it holds"
+            ) from error
+        self._size += len(content)
+        self.position = place
+        self.batch += 1
+        reach("journal.flushed")
+        return place
+
+    def _put(self, content: bytes) -> None:
+        written, left = 0, memoryview(content)
+        while left:
+            count = os.pwrite(self._descriptor, left, self._size + written)
+            written += count
+            left = left[count:]
+
+    def _cut_back(self) -> None:
+        """Takes back what was written beyond the newest record."""
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError as error:
+            raise StorageBroken(
+                f"{self._folder}: cannot be cut back: {error.strerror}; nobody knows what it holds"
+            ) from error
+
+    def _told(self, error: OSError) -> StorageError:
+        if error.errno in _FULL:
+            return StorageFull(
+                f"the disk takes nothing more ({error.strerror}): nothing of this was stored; make "
+                "room on the service's disk and send it again"
+            )
+        return StorageBroken(f"{self._folder}: cannot be written: {error.strerror}")
+
+    def _begin_segment(self) -> None:
+        path = self._folder / f"{self.position.number + 1:020d}{_ENDING}"
+        # Left by a crash or a full disk before its first record.
+        path.unlink(missing_ok=True)
+        try:
+            write_durably(path, preamble(self.position))
+            sync_folder(self._folder)
+        except OSError:
+            # The one before it goes on: nothing may come after that.
+            path.unlink(missing_ok=True)
+            raise
+        self._segments.append(_Segment(path, self.position))
+
+    def _ends(self) -> list[Position]:
+        return [*(segment.after for segment in self._segments[1:]), self.position]
+
+    def _checked(self) -> list[_Segment]:
+        """Reads everything once; cuts off what a crash left half-written at the end."""
+        segments: list[_Segment] = []
+        paths = self._begun()
+        for path in paths:
+            after, end = self._check(path, newest=path is paths[-1])
+            if segments and after != self.position:
+                raise CorruptRecord(
+                    f"{path}: follows record {after.number}, expected {self.position.number}: a "
+                    "segment is missing or has changed"
+                )
+            segments.append(_Segment(path, after))
+            self.position = end
+        return segments
+
+    def _begun(self) -> list[Path]:
+        """Segments in their order, without one that a crash left before its first record."""
+        paths = sorted(self._folder.glob(f"*{_ENDING}"))
+        if paths:
+            with paths[-1].open("rb") as file:
+                try:
+                    read_preamble(paths[-1], file)
+                except Torn:
+                    self._set_aside(paths.pop(), 0)
+        return paths
+
+    def _check(self, path: Path, *, newest: bool) -> tuple[Position, Position]:
+        """The places that a segment's records begin after and end at."""
+        with path.open("rb") as file:
+            try:
+                after = end = read_preamble(path, file)
+                for record in read_records(path, file, after):
+                    end, self.batch = record.position, record.batch
+                    if record.kind == SKIP:
+                        self.skipped.add(int(record.body))
+            except Torn as torn:
+                if not newest:
+                    raise CorruptRecord(
+                        f"{path}: byte {torn.begin}: ends in the middle of a record"
+                    ) from None
+                self._set_aside(path, torn.begin)
+        return after, end
+
+    def _set_aside(self, path: Path, begin: int) -> None:
+        """A write that was cut short was never answered; it is kept all the same."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        aside = path.with_name(f"{path.name}.torn-{stamp}")
+        with path.open("r+b") as file:
+            file.seek(begin)
+            torn = file.read()
+            if torn:
+                write_durably(aside, torn)
+            if begin:
+                file.truncate(begin)
+                os.fsync(file.fileno())
+        if begin == 0:
+            path.unlink()
+        sync_folder(self._folder)
+        _log.warning("journal_cut", file=str(path), at=begin, bytes=len(torn), kept=str(aside))
+
+    def _read_on(self, segment: _Segment, after: Position) -> Iterator[Record]:
+        try:
+            with segment.path.open("rb") as file:
+                place = read_preamble(segment.path, file)
+                self._same(place, after)
+                for record in read_records(segment.path, file, place):
+                    self._same(record.position, after)
+                    number = record.position.number
+                    if number > after.number and record.kind == EVENT and number not in self.skipped:
+                        yield record
+                    if number == self.position.number:
+                        return
+        except OSError as error:
+            raise StorageError(f"{segment.path}: cannot be read: {error.strerror}") from error
+
+    def _same(self, place: Position, after: Position) -> None:
+        if place.number == after.number and place.chain != after.chain:
+            raise CorruptRecord(
+                f"{self._folder}: record {place.number} is another one than the checkpoint has seen: "
+                "journal and checkpoint are not of one model"
+            )
