@@ -1,12 +1,14 @@
 """docs/metrics.md and the registry agree both ways; series follow the model."""
 
+import platform
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
 from scatonline.drift import FilterReport
@@ -124,6 +126,112 @@ def test_series_of_a_dropped_filter_end() -> None:
     assert registry.get_sample_value("scatonline_filter_car", dropped) is None
     place = {"model": "m", "layer": "1", "scale": "0"}
     assert registry.get_sample_value("scatonline_orientations", place) == 1
+
+
+def series_of(registry: CollectorRegistry, model: str) -> set[str]:
+    return {
+        sample.name
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.labels.get("model") == model
+    }
+
+
+def test_the_series_of_a_model_end_with_it() -> None:
+    registry = CollectorRegistry()
+    instruments = Instruments(registry, "1.2.3")
+    ended, other = instruments.of_model("ended"), instruments.of_model("other")
+    for name in ("ended", "other"):
+        instruments.count_rejected(name, "not_found")
+    ended.watch_queue(lambda: 3, 256)
+    before = series_of(registry, "other")
+    assert series_of(registry, "ended") == before
+
+    instruments.forget("ended")
+    # Its writer may still finish what it was doing.
+    ended.samples.inc()
+    ended.update_latency.observe(0.1)
+    other.samples.inc(2)
+
+    assert series_of(registry, "ended") == set()
+    assert series_of(registry, "other") == before
+    assert registry.get_sample_value("scatonline_samples_total", {"model": "other"}) == 2
+    assert registry.get_sample_value("scatonline_models") == 1
+
+
+def test_a_model_made_again_counts_from_zero() -> None:
+    registry = CollectorRegistry()
+    instruments = Instruments(registry, "1.2.3")
+    instruments.of_model("m").samples.inc(5)
+    instruments.forget("m")
+    instruments.of_model("m").samples.inc()
+    assert registry.get_sample_value("scatonline_samples_total", {"model": "m"}) == 1
+    assert registry.get_sample_value("scatonline_models") == 1
+
+
+def test_names_that_clients_make_up_make_no_series() -> None:
+    registry = CollectorRegistry()
+    instruments = Instruments(registry, "1.2.3")
+    instruments.of_model("m")
+    instruments.of_model("deleted")
+    instruments.forget("deleted")
+    for name in ("deleted", *(f"made-up-{number}" for number in range(1000))):
+        instruments.count_rejected(name, "not_found")
+    (rejected,) = (each for each in registry.collect() if each.name == "scatonline_rejected")
+    counted = {
+        each.labels["model"]: each.value for each in rejected.samples if "_total" in each.name
+    }
+    assert counted == {"unknown": 1001}
+
+
+def test_models_come_and_go_while_pages_are_made() -> None:
+    registry = CollectorRegistry()
+    instruments = Instruments(registry, "1.2.3")
+    instruments.of_model("stays").samples.inc()
+
+    def come_and_go(name: str) -> None:
+        for _ in range(30):
+            instruments.of_model(name).samples.inc()
+            instruments.count_rejected(name, "not_found")
+            instruments.forget(name)
+
+    with ThreadPoolExecutor() as threads:
+        changes = [threads.submit(come_and_go, f"m{number}") for number in range(4)]
+        while not all(change.done() for change in changes):
+            generate_latest(registry)
+        for change in changes:
+            change.result()
+    assert registry.get_sample_value("scatonline_models") == 1
+    assert {f"m{number}" for number in range(4)}.isdisjoint(
+        sample.labels.get("model") for metric in registry.collect() for sample in metric.samples
+    )
+
+
+def test_a_processor_has_no_device_memory() -> None:
+    registry = CollectorRegistry()
+    Instruments(registry, "1.2.3", "cpu")
+    shown = {each.name: each.samples for each in registry.collect()}
+    assert shown["scatonline_device_memory_free_bytes"] == []
+    assert shown["process_resident_memory_bytes"][0].value > 2**20
+    (build,) = shown["scatonline_build"]
+    assert build.labels == {
+        "version": "1.2.3",
+        "device": "cpu",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def test_a_gpu_that_is_lost_leaves_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_: torch.device) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: device lost")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lost)
+    registry = CollectorRegistry()
+    Instruments(registry, "1.2.3", "cuda:0").of_model("m").samples.inc()
+    page = generate_latest(registry).decode()
+    assert 'scatonline_samples_total{model="m"} 1.0' in page
+    assert "scatonline_device_memory_free_bytes{" not in page
 
 
 def test_a_running_service_shows_what_it_did(service: LocalService, client: Client) -> None:
