@@ -83,4 +83,7 @@ def fixed(spec: ModelSpec) -> ModelSpec:
             memories=spec.readout.memories[:1],
         ),
         adaptation=replace(spec.adaptation, shadow=False),
+        # It is told which samples to give up, and of labels when they are learned.
+        pending_age_s=0.0,
+        label_hold=0,
     )

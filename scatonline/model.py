@@ -51,6 +51,7 @@ class Model:
         alarms: Changes of the loss, oldest first.
         retreats: Times that learned filters were given up, oldest first.
         shadow: The model beside that never moves a filter, if there is one.
+        frozen: It predicts and scores, and learns nothing.
     """
 
     def __init__(self, spec: ModelSpec, device: str = "cpu") -> None:
@@ -71,6 +72,7 @@ class Model:
         if spec.adaptation.shadow and self.learner.learns_theta:
             self.shadow = Model(fixed(spec), device)
         self.active: str | None = None
+        self.frozen = False
         self._sessions: dict[str, Session] = {}
         self._pending = Pending(spec.pending)
 
@@ -126,6 +128,19 @@ class Model:
         if self.shadow is not None:
             self.shadow.open_session(session, outputs)
 
+    def freeze(self, frozen: bool) -> None:
+        """Stops learning, or goes on with it; changes nothing where that is so already.
+
+        Samples that come meanwhile are predicted and scored, and nothing is learned from them, also
+        when their label comes later.
+        """
+        if frozen == self.frozen:
+            return
+        self.frozen = frozen
+        self.event += 1
+        if self.shadow is not None:
+            self.shadow.freeze(frozen)
+
     def check_input(self, session: str, x: NDArray[np.generic]) -> None:
         """Refuses what :meth:`Reader.predict` would refuse; changes nothing."""
         self._session(session)
@@ -163,18 +178,28 @@ class Model:
         session = self._session(sample.session)
         x = prepare(self.spec, sample.input, self.device)
         columns = self.learner.columns(x, session)
-        predicted = self._predict(session, x, columns)
+        predicted = self._predict(session, x, columns, sample.arrived_s)
         session.remember(sample.id, columns, self.learner.lags)
         self.event += 1
+        self._expire(sample.arrived_s)
         if sample.target is None:
-            self._pending.add(sample.session, sample.id, predicted)
+            self._give_up(self._pending.add(sample.session, sample.id, predicted))
             if self.shadow is not None:
                 self.shadow.step(sample)
-            return Outcome(sample.id, predicted.prediction, False, True, None, self.event)
-        loss = self._learn(session, columns, predicted, sample.target)
-        if self.shadow is not None:
-            self._compare(loss, self.shadow.step(sample).loss)
-        return Outcome(sample.id, predicted.prediction, True, False, loss, self.event)
+            loss = None
+        else:
+            loss = self._learn(session, columns, predicted, sample.target)
+            if self.shadow is not None:
+                self._compare(loss, self.shadow.step(sample).loss)
+        self._learn_held()
+        return Outcome(
+            sample_id=sample.id,
+            prediction=predicted.prediction,
+            learned=loss is not None and not self.frozen,
+            pending=loss is None,
+            loss=loss,
+            event=self.event,
+        )
 
     def check_label(self, session: str, sample_id: str, target: NDArray[np.generic]) -> None:
         """Refuses what :meth:`label` would refuse; changes nothing."""
@@ -183,34 +208,55 @@ class Model:
             if sample_id in known.ids:
                 raise DuplicateName(
                     f"sample {sample_id!r} of session {session!r} no longer waits for a label: it "
-                    "has had one, or waited longer than the limit on pending samples"
+                    "has had one, or waited longer than the limits on pending samples"
                 )
             raise UnknownName(
                 f"no sample {sample_id!r} in session {session!r}: send it before its label"
             )
         check_target(self.spec, len(known.outputs), target)
 
-    def label(self, session: str, sample_id: str, target: NDArray[np.float32]) -> Outcome:
-        """Learns from a sample whose label has come.
+    def label(
+        self,
+        session: str,
+        sample_id: str,
+        target: NDArray[np.float32],
+        arrived_s: float | None = None,
+    ) -> Outcome:
+        """Learns from a sample whose label has come, or holds the label back for a while.
 
         What is scored, and what realignment learns from, is what was made of the sample when it
         came, and its lags are the inputs that came before it; the gradient is taken at the present
-        θ.
+        θ. A label that is held back can be corrected by another one.
+
+        Args:
+            session: The sample's session.
+            sample_id: The sample.
+            target: ``(outputs,)``, as a sample has it.
+            arrived_s: When the label came, as a sample's.
 
         Raises:
             UnknownName: no such session, or the sample was never sent.
-            DuplicateName: it has its label already.
+            DuplicateName: something was learned from its label already.
             ShapeError, NumericalError: the target does not fit.
         """
         self.check_label(session, sample_id, target)
-        known = self._session(session)
-        waiting = self._pending.take(session, sample_id)
-        columns = self.learner.columns(waiting.input, known, waiting.past)
         self.event += 1
-        loss = self._learn(known, columns, waiting, target)
-        if self.shadow is not None:
-            self._compare(loss, self.shadow.label(session, sample_id, target).loss)
-        return Outcome(sample_id, waiting.prediction, True, False, loss, self.event)
+        if self.spec.label_hold:
+            due = self.event + self.spec.label_hold
+            waiting = self._pending.hold(session, sample_id, target, due)
+            loss = None
+        else:
+            waiting, loss = self._learn_waiting(session, sample_id, target)
+        self._expire(arrived_s)
+        self._learn_held()
+        return Outcome(
+            sample_id=sample_id,
+            prediction=waiting.prediction,
+            learned=loss is not None and not (self.frozen or waiting.frozen),
+            pending=loss is None,
+            loss=loss,
+            event=self.event,
+        )
 
     def reader(self) -> Reader:
         """A snapshot to predict from."""
@@ -234,6 +280,8 @@ class Model:
 
     def structure_ready(self) -> str | None:
         """Why a structure check cannot run now, or None if it can."""
+        if self.frozen:
+            return "learning is frozen"
         if not self.learner.layout.uses_scattering:
             return "the model has no scattering columns"
         if self.active is None:
@@ -279,14 +327,16 @@ class Model:
     def apply(self, decision: StructureDecision) -> tuple[Move, ...]:
         """Takes a check's result as one event and returns the moves made.
 
-        Moves of a check that looked at an older structure are not made; its CARs are kept.
+        Moves of a check that looked at an older structure, or that ends while learning is frozen,
+        are not made; its CARs are kept.
 
         Raises:
             UnknownName: a filter to be dropped does not exist.
             NumericalError: the bound is ``tight`` and a frequency would be left without a filter.
         """
         past = self.structure
-        moves = decision.moves if decision.base_event == past.version else ()
+        timely = decision.base_event == past.version and not self.frozen
+        moves = decision.moves if timely else ()
         moves = tuple(replace(move, event=self.event + 1) for move in moves)
         drops = [m for m in moves if m.kind == "drop"]
         gone = tuple((self._recent_drop(m), past.learned) for m in drops)
@@ -343,6 +393,7 @@ class Model:
             "spec": self.spec.to_dict(),
             "event": self.event,
             "active": self.active,
+            "frozen": self.frozen,
             "learner": learner,
             "sessions": sessions,
             "pending": self._pending.meta(),
@@ -382,6 +433,7 @@ class Model:
         model._pending.load(state.part(own, "pending."), meta["pending"])
         model.structure = StructureState.from_dict(meta["structure"])
         model.event, model.active = meta["event"], meta["active"]
+        model.frozen = meta["frozen"]
         model.watch = ChangeWatch(meta["watch"]["losses"], meta["watch"]["found"])
         model.alarms = tuple(Alarm(**alarm) for alarm in meta["alarms"])
         model.retreats = tuple(Retreat(**retreat) for retreat in meta["retreats"])
@@ -400,11 +452,42 @@ class Model:
             raise unknown_session(name, self._sessions)
         return self._sessions[name]
 
-    def _predict(self, session: Session, x: Tensor, columns: Tensor) -> Predicted:
+    def _predict(
+        self, session: Session, x: Tensor, columns: Tensor, arrived_s: float | None
+    ) -> Predicted:
         z = self.learner.standardised(columns)
         values, decoded = session.predict(x, z)
         prediction = Prediction(values.float().cpu().numpy(), self.event)
-        return Predicted(x, prediction, decoded, session.came, session.past)
+        return Predicted(
+            x, prediction, decoded, session.came, session.past, arrived_s, self.frozen
+        )
+
+    def _expire(self, now_s: float | None) -> None:
+        """Gives up samples that have waited too long for their label."""
+        if self.spec.pending_age_s and now_s is not None:
+            self._give_up(self._pending.expire(now_s - self.spec.pending_age_s))
+
+    def _give_up(self, keys: Sequence[tuple[str, str]]) -> None:
+        if self.shadow is not None:
+            self.shadow._pending.drop(keys)
+
+    def _learn_held(self) -> None:
+        """Learns from labels that were held back for long enough."""
+        if self.spec.label_hold:
+            for key in self._pending.due(self.event):
+                self._learn_waiting(*key, self._pending.held(*key))
+
+    def _learn_waiting(
+        self, session: str, sample_id: str, target: NDArray[np.float32]
+    ) -> tuple[Predicted, float]:
+        """Learns from a waiting sample; returns it and the loss of what was predicted."""
+        known = self._session(session)
+        waiting = self._pending.take(session, sample_id)
+        columns = self.learner.columns(waiting.input, known, waiting.past)
+        loss = self._learn(known, columns, waiting, target)
+        if self.shadow is not None:
+            self._compare(loss, self.shadow.label(session, sample_id, target).loss)
+        return waiting, loss
 
     def _learn(
         self,
@@ -413,12 +496,14 @@ class Model:
         predicted: Predicted,
         target: NDArray[np.generic],
     ) -> float:
-        """Scores what was predicted, learns from the sample, returns the loss."""
+        """Scores what was predicted, learns from the sample unless frozen, returns the loss."""
         observed = target.astype(np.float64)
         y = torch.from_numpy(observed).to(self.device)
         said, decoded = predicted.prediction.values, predicted.decoded
         session.score.add(said, observed)
         loss = self._loss(torch.from_numpy(said), observed)
+        if self.frozen or predicted.frozen:
+            return loss
         # What is done about a change is done to the readout, so it is its own loss that is heard.
         heard = loss if decoded is None else self._loss(decoded.opinions[0].cpu(), observed)
         session.realign(decoded, y)
@@ -458,7 +543,7 @@ class Model:
 
     def _compare(self, learned: float, unmoved: float | None) -> None:
         """Gives up the learned filters if the fixed ones do better, for sure."""
-        if self.shadow is None or unmoved is None:
+        if self.shadow is None or unmoved is None or self.frozen:
             return
         self.comparison.add(learned, unmoved)
         verdict = self.comparison.verdict()

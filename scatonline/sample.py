@@ -26,6 +26,8 @@ class Sample:
             was not observed (not for classes). None: the label comes later.
         device_time_s: Clock of the recording device, seconds. Kept, never interpreted.
         host_time_s: Clock of the sender, seconds. Kept, never interpreted.
+        arrived_s: Clock of whoever keeps the model, seconds, never going back: what
+            ``pending_age_s`` is measured on. None: nothing grows too old by this sample.
     """
 
     id: str
@@ -34,6 +36,7 @@ class Sample:
     target: Array | None = None
     device_time_s: float | None = None
     host_time_s: float | None = None
+    arrived_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 6
+FORMAT = 7
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]

@@ -27,6 +27,9 @@ class ModelSpec:
         shape: Size of one channel: ``(N,)`` or ``(M, N)``.
         input_scale: Factor on the input: one number, or one a channel.
         pending: Samples that may wait for their label at a time.
+        pending_age_s: Seconds that a sample may wait for its label; 0: any time.
+        label_hold: Events by which a late label waits before anything is learned from it; until then
+            it may be corrected.
         seed: Root of every random draw.
     """
 
@@ -42,6 +45,8 @@ class ModelSpec:
     adaptation: AdaptationSpec = field(default_factory=AdaptationSpec)
     input_scale: tuple[float, ...] = (1.0,)
     pending: int = 4096
+    pending_age_s: float = 0.0
+    label_hold: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +71,18 @@ class ModelSpec:
             "finite factors other than 0",
         )
         require(self.pending >= 1, "pending", self.pending, "at least 1")
+        require(
+            0 <= self.pending_age_s < math.inf,
+            "pending_age_s",
+            self.pending_age_s,
+            "a finite number of at least 0 seconds",
+        )
+        require(
+            0 <= self.label_hold < self.pending,
+            "label_hold",
+            self.label_hold,
+            f"at least 0 and fewer than pending = {self.pending}",
+        )
         require(
             self.bank.average != "none",
             "bank.average",

@@ -108,6 +108,8 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "shape": [(), (3,), (8, 3), (8, 8, 8)],
         "input_scale": [(), (1.0, 1.0), (NAN,), (INF,), (0.0,)],
         "pending": [0],
+        "pending_age_s": [-1.0, NAN, INF],
+        "label_hold": [-1, 4096],
     },
 }
 # Any value will do, or another place checks it: the family's name when the bank is made.
