@@ -8,16 +8,34 @@ with Client("localhost:50051") as client:
     print(outcome.prediction.values, outcome.loss)
 """
 
+from service.client.async_client import AsyncClient
+from service.client.async_stream import AsyncStream
+from service.client.async_watch import AsyncWatch
 from service.client.client import Client
+from service.client.credentials import Tls
 from service.client.errors import ClientError
+from service.client.notices import (
+    CheckpointWritten,
+    FilterDrifted,
+    FiltersGivenUp,
+    LearningFrozen,
+    LossChanged,
+    ModelExists,
+    Notice,
+    RolledBack,
+    StorageReady,
+)
 from service.client.results import (
+    Checkpoint,
     CheckResult,
     Decision,
     Drift,
     Filter,
     Filters,
     GroupCar,
+    ImportedModel,
     Latency,
+    ModelDescription,
     ModelStatus,
     Move,
     Outcome,
@@ -27,23 +45,41 @@ from service.client.results import (
     ServiceStatus,
 )
 from service.client.stream import Stream
+from service.client.watch import Watch
 
 __all__ = [
+    "AsyncClient",
+    "AsyncStream",
+    "AsyncWatch",
     "CheckResult",
+    "Checkpoint",
+    "CheckpointWritten",
     "Client",
     "ClientError",
     "Decision",
     "Drift",
     "Filter",
+    "FilterDrifted",
     "Filters",
+    "FiltersGivenUp",
     "GroupCar",
+    "ImportedModel",
     "Latency",
+    "LearningFrozen",
+    "LossChanged",
+    "ModelDescription",
+    "ModelExists",
     "ModelStatus",
     "Move",
+    "Notice",
     "Outcome",
     "Parameter",
     "Prediction",
+    "RolledBack",
     "Scores",
     "ServiceStatus",
+    "StorageReady",
     "Stream",
+    "Tls",
+    "Watch",
 ]

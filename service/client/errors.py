@@ -5,6 +5,7 @@ from typing import cast
 import grpc
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+RETRY_AFTER = "retry-after-ms"
 
 
 class ClientError(Exception):
@@ -13,20 +14,51 @@ class ClientError(Exception):
     Attributes:
         code: gRPC status code, for example `StatusCode.NOT_FOUND`.
         message: What was expected and what came.
+        retry_after_s: Seconds after which the service would take the request; None: it did not say.
     """
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    def __init__(
+        self, code: grpc.StatusCode, message: str, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(f"{code.name}: {message}")
         self.code = code
         self.message = message
+        self.retry_after_s = retry_after_s
 
     @classmethod
     def from_rpc(cls, error: grpc.RpcError) -> "ClientError":
         """From the error of a call, which gRPC makes a Call of its own with code and text."""
         call = cast("grpc.Call", error)
-        return cls(call.code(), call.details() or "")
+        return cls(call.code(), call.details() or "", _retry_after_s(call))
 
     @classmethod
     def from_number(cls, number: int, message: str) -> "ClientError":
         """From a status code as it travels."""
         return cls(_CODES.get(number, grpc.StatusCode.UNKNOWN), message)
+
+    @classmethod
+    def from_break(cls, error: Exception) -> "ClientError":
+        """From whatever ended a stream of replies that was not to end."""
+        if isinstance(error, ClientError):
+            return error
+        if isinstance(error, grpc.RpcError):
+            return cls.from_rpc(error)
+        return cls(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
+
+    @classmethod
+    def unreachable(cls, waited_s: float) -> "ClientError":
+        """For what is only sent once there is a connection."""
+        message = f"no connection within {waited_s:g} s; is the service running, at this address?"
+        return cls(grpc.StatusCode.UNAVAILABLE, message)
+
+    @classmethod
+    def closed(cls, what: str) -> "ClientError":
+        """For whatever is asked of a client or stream that was closed."""
+        return cls(grpc.StatusCode.CANCELLED, f"the {what} was closed")
+
+
+def _retry_after_s(call: grpc.Call) -> float | None:
+    for key, value in call.trailing_metadata() or ():
+        if key == RETRY_AFTER and isinstance(value, str) and value.isdecimal():
+            return int(value) / 1000
+    return None

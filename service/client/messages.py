@@ -1,120 +1,231 @@
-"""Arguments → requests, replies → results."""
+"""What can be asked of the service: arguments → request, and how its reply is read.
+
+Both clients and both streams send these, so each request is described in this file alone.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import grpc
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import ArrayLike, NDArray
 
 from service._generated import scatonline_pb2 as pb
+from service.client import replies
 from service.client.errors import ClientError
 from service.client.results import (
-    Decision,
-    Drift,
-    Filter,
+    Checkpoint,
+    CheckResult,
     Filters,
-    GroupCar,
-    Latency,
-    ModelStatus,
-    Move,
+    ModelDescription,
     Outcome,
-    Parameter,
     Prediction,
-    Scores,
     ServiceStatus,
 )
 from service.errors import InvalidRequest
-from service.wire import floats, to_tensor
+from service.wire import to_tensor
 
 TargetLike = NDArray[np.generic] | ArrayLike | str
+R = TypeVar("R")
 
 
-def predict_request(model: str, session: str, x: NDArray[np.generic]) -> pb.PredictRequest:
-    """x: (channels, *shape)."""
-    return pb.PredictRequest(model=model, session=session, input=_tensor(x))
+@dataclass(frozen=True)
+class Request(Generic[R]):
+    """A message that one reply answers.
+
+    Attributes:
+        method: Its method in the contract.
+        message: What is sent.
+        read: Makes the result from the reply.
+        repeatable: It can be sent again when nobody knows whether it arrived: it changes nothing,
+            or the service answers it as the first time.
+        timeout_s: Seconds that it may take; None: the client's own.
+    """
+
+    method: str
+    message: Message
+    read: Callable[[Any], R]
+    repeatable: bool = True
+    timeout_s: float | None = None
 
 
-def update_request(
+def open_session(model: str, session: str, outputs: Sequence[str]) -> Request[int]:
+    """Starts a session with these units or classes; gives the model's event number.
+
+    Opening it again with the same outputs changes nothing.
+    """
+    message = pb.OpenSessionRequest(model=model, session=session, outputs=outputs)
+    return Request("OpenSession", message, _event)
+
+
+def predict(
+    model: str, session: str, x: NDArray[np.generic], *, at_least_event: int | None = None
+) -> Request[Prediction]:
+    """Predicts without learning.
+
+    Args:
+        model: Name of the model.
+        session: Id of an open session.
+        x: (channels, *shape) of any real type that travels.
+        at_least_event: Waits until the model has seen this many events; None: predicts at once.
+    """
+    message = pb.PredictRequest(
+        model=model, session=session, input=_tensor(x), at_least_event=at_least_event
+    )
+    return Request("Predict", message, lambda reply: replies.prediction(reply.prediction))
+
+
+def update(
     model: str,
     session: str,
     sample_id: str,
     x: NDArray[np.generic],
-    target: TargetLike | None,
+    target: TargetLike | None = None,
     *,
-    device_time_s: float | None,
-    host_time_s: float | None,
-) -> pb.UpdateRequest:
-    """x: (channels, *shape); target: (outputs,), a class name, or None for a late label."""
-    return pb.UpdateRequest(
+    device_time_s: float | None = None,
+    host_time_s: float | None = None,
+    sequence: int | None = None,
+) -> Request[Outcome]:
+    """Predicts a sample, scores the prediction and learns from it.
+
+    Args:
+        model: Name of the model.
+        session: Id of an open session.
+        sample_id: Id of the sample, unique in the session.
+        x: (channels, *shape) of any real type that travels.
+        target: (outputs,) with NaN for what was not recorded, a class name, or None if the label
+            comes later.
+        device_time_s: Time on the recording device's clock.
+        host_time_s: Time since the Unix epoch on this machine's clock.
+        sequence: Number of the sample in its session; what it skips is counted as lost.
+    """
+    message = pb.UpdateRequest(
         model=model,
         session=session,
         sample_id=sample_id,
         input=_tensor(x),
-        target=None if target is None else target_message(target),
+        target=None if target is None else _target(target),
         device_time_s=device_time_s,
         host_time_s=host_time_s,
+        sequence=sequence,
     )
+    return Request("Update", message, _outcome)
 
 
-def label_request(model: str, session: str, sample_id: str, target: TargetLike) -> pb.LabelRequest:
-    """target: (outputs,) or a class name."""
-    return pb.LabelRequest(
-        model=model, session=session, sample_id=sample_id, target=target_message(target)
+def label(model: str, session: str, sample_id: str, target: TargetLike) -> Request[Outcome]:
+    """Gives a waiting sample its target: (outputs,) or a class name."""
+    message = pb.LabelRequest(
+        model=model, session=session, sample_id=sample_id, target=_target(target)
     )
+    return Request("Label", message, _outcome)
 
 
-def target_message(target: TargetLike) -> pb.Target:
+def filters(model: str) -> Request[Filters]:
+    """Filters of a model with parameters, drift and CAR index."""
+    return Request("GetFilters", pb.GetFiltersRequest(model=model), replies.filters)
+
+
+def check_structure(model: str, *, timeout_s: float = 600.0) -> Request[CheckResult]:
+    """Runs a structure check now and applies its decision.
+
+    Args:
+        model: Name of the model; the window is that of the session it learned from last.
+        timeout_s: Seconds that the check may take.
+    """
+    message = pb.CheckStructureRequest(model=model)
+    return Request("CheckStructure", message, replies.check_result, False, timeout_s)
+
+
+def status(
+    models: Sequence[str] = (), *, include_state_hash: bool = False
+) -> Request[ServiceStatus]:
+    """State of the service and of the models named, all if none is."""
+    message = pb.StatusRequest(models=models, include_state_hash=include_state_hash)
+    return Request("Status", message, replies.status)
+
+
+def freeze(model: str) -> Request[int]:
+    """Stops learning until :meth:`resume`; gives the model's event number.
+
+    Samples that come meanwhile are predicted and scored, and never learned from.
+    """
+    return Request("Freeze", pb.FreezeRequest(model=model), _event)
+
+
+def resume(model: str) -> Request[int]:
+    """Learns again from what comes from now on; gives the model's event number."""
+    return Request("Resume", pb.ResumeRequest(model=model), _event)
+
+
+def checkpoints(model: str) -> Request[tuple[Checkpoint, ...]]:
+    """Checkpoints that the model can be rolled back to, newest first."""
+    return Request("ListCheckpoints", pb.ListCheckpointsRequest(model=model), replies.checkpoints)
+
+
+def rollback(model: str, to_event: int, *, timeout_s: float = 600.0) -> Request[int]:
+    """Returns a model to a checkpoint; gives the model's event number, which goes on counting.
+
+    Args:
+        model: Name of the model.
+        to_event: Event number of one of its :meth:`checkpoints`.
+        timeout_s: Seconds that it may take.
+    """
+    message = pb.RollbackRequest(model=model, to_event=to_event)
+    return Request("Rollback", message, _event, False, timeout_s)
+
+
+def models() -> Request[tuple[str, ...]]:
+    """Names of all models, sorted."""
+    return Request("ListModels", pb.ListModelsRequest(), lambda reply: tuple(reply.models))
+
+
+def describe(model: str) -> Request[ModelDescription]:
+    """The whole specification of a model."""
+    return Request("DescribeModel", pb.DescribeModelRequest(model=model), replies.description)
+
+
+def create_model(
+    specification: str | Mapping[str, Any], *, timeout_s: float = 600.0
+) -> Request[str]:
+    """Makes a model that is kept as those of the settings are; gives its name.
+
+    Args:
+        specification: One entry of `models` in the settings, as keys and values, YAML or JSON.
+        timeout_s: Seconds that it may take.
+    """
+    text = specification if isinstance(specification, str) else json.dumps(dict(specification))
+    message = pb.CreateModelRequest(specification=text)
+    return Request("CreateModel", message, lambda reply: str(reply.model), False, timeout_s)
+
+
+def delete_model(model: str, *, confirm: str, timeout_s: float = 600.0) -> Request[None]:
+    """Deletes a model that was created or imported, with everything stored of it.
+
+    Args:
+        model: Name of the model.
+        confirm: The name once more: what is deleted cannot be brought back.
+        timeout_s: Seconds that it may take.
+    """
+    message = pb.DeleteModelRequest(model=model, confirm=confirm)
+    return Request("DeleteModel", message, lambda _: None, False, timeout_s)
+
+
+def _event(reply: pb.OpenSessionReply | pb.FreezeReply | pb.ResumeReply | pb.RollbackReply) -> int:
+    return reply.event
+
+
+def _outcome(reply: pb.UpdateReply | pb.LabelReply) -> Outcome:
+    return replies.outcome(reply.outcome)
+
+
+def _target(target: TargetLike) -> pb.Target:
     """Values travel as float32."""
     if isinstance(target, str):
         return pb.Target(class_name=target)
     return pb.Target(values=_tensor(np.asarray(target, dtype=np.float32)))
-
-
-def prediction(message: pb.Prediction) -> Prediction:
-    """A prediction as the service made it."""
-    return Prediction(floats(message.values, "values"), message.event)
-
-
-def outcome(message: pb.Outcome) -> Outcome:
-    """What became of a sample."""
-    return Outcome(
-        sample_id=message.sample_id,
-        prediction=prediction(message.prediction),
-        learned=message.learned,
-        pending=message.pending,
-        loss=message.loss if message.HasField("loss") else None,
-        event=message.event,
-    )
-
-
-def filters(reply: pb.GetFiltersReply) -> Filters:
-    """All filters of a model."""
-    return Filters(
-        event=reply.event,
-        filters=tuple(_filter(message) for message in reply.filters),
-        bounds={bound.layer: (bound.min, bound.max) for bound in reply.bounds},
-    )
-
-
-def decision(message: pb.Decision) -> Decision:
-    """A structure decision."""
-    return Decision(
-        look=message.look,
-        session=message.session,
-        samples=message.samples,
-        effective_samples=message.effective_samples,
-        baseline_score=message.baseline_score,
-        cars=tuple(_group_car(car) for car in message.cars),
-        moves=tuple(_move(move) for move in message.moves),
-        reason=message.reason,
-    )
-
-
-def status(reply: pb.StatusReply) -> ServiceStatus:
-    """State of the service."""
-    return ServiceStatus(
-        version=reply.version,
-        uptime_s=reply.uptime_s,
-        models={message.name: _model_status(message) for message in reply.models},
-    )
 
 
 def _tensor(array: NDArray[np.generic]) -> pb.Tensor:
@@ -122,86 +233,3 @@ def _tensor(array: NDArray[np.generic]) -> pb.Tensor:
         return to_tensor(array)
     except InvalidRequest as error:
         raise ClientError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
-
-
-def _filter(message: pb.Filter) -> Filter:
-    return Filter(
-        id=message.id,
-        layer=message.layer,
-        scale=message.scale,
-        parameters={
-            each.name: Parameter(each.value, each.unit, each.initial) for each in message.parameters
-        },
-        drift=Drift(
-            angle_rad=message.drift.angle_rad if message.drift.HasField("angle_rad") else None,
-            log2_frequency=message.drift.log2_frequency,
-            log2_bandwidth=message.drift.log2_bandwidth,
-            spectral_distance=message.drift.spectral_distance,
-        ),
-        car=message.car if message.HasField("car") else None,
-        car_standard_error=(
-            message.car_standard_error if message.HasField("car_standard_error") else None
-        ),
-        car_upper=message.car_upper if message.HasField("car_upper") else None,
-        born_event=message.born_event,
-    )
-
-
-def _group_car(message: pb.GroupCar) -> GroupCar:
-    return GroupCar(
-        filter_id=message.filter_id,
-        layer=message.layer,
-        scale=message.scale,
-        car=message.car,
-        standard_error=message.standard_error,
-        upper=message.upper,
-        agreement=message.agreement,
-        removable=message.removable,
-        accuracy_loss=message.accuracy_loss if message.HasField("accuracy_loss") else None,
-    )
-
-
-def _move(message: pb.Move) -> Move:
-    return Move(
-        kind="add" if message.kind == pb.MOVE_KIND_ADD else "drop",
-        filter_id=message.filter_id,
-        layer=message.layer,
-        scale=message.scale,
-        reason=message.reason,
-        numbers=dict(message.numbers),
-        event=message.event,
-    )
-
-
-def _latency(message: pb.Latency) -> Latency:
-    return Latency(message.count, message.p50_s, message.p99_s)
-
-
-def _model_status(message: pb.ModelStatus) -> ModelStatus:
-    scores = message.scores
-    return ModelStatus(
-        name=message.name,
-        readout=message.readout,
-        channels=message.channels,
-        shape=tuple(message.shape),
-        event=message.event,
-        sessions={session.id: tuple(session.outputs) for session in message.sessions},
-        scores=Scores(scores.samples, scores.primary, dict(scores.values), dict(scores.recent)),
-        pending_labels=message.pending_labels,
-        expired_labels=message.expired_labels,
-        queue_depth=message.queue_depth,
-        queue_capacity=message.queue_capacity,
-        update_latency=_latency(message.update_latency),
-        predict_latency=_latency(message.predict_latency),
-        moves=tuple(_move(move) for move in message.moves),
-        structure_check_running=message.structure_check_running,
-        structure_checks=message.structure_checks,
-        structure_check_failures=message.structure_check_failures,
-        last_decision=(
-            decision(message.last_decision) if message.HasField("last_decision") else None
-        ),
-        checkpoint_event=(
-            message.checkpoint_event if message.HasField("checkpoint_event") else None
-        ),
-        state_hash=message.state_hash,
-    )

@@ -1,101 +1,105 @@
-"""Pipelined requests over one stream."""
+"""Pipelined requests over one stream that outlives its connection."""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 
 from service._generated import scatonline_pb2 as pb
 from service.client import messages
 from service.client.errors import ClientError
-from service.client.messages import TargetLike
-from service.client.results import Outcome, Prediction
+from service.client.messages import Request
+from service.client.methods import described
+from service.client.outbox import Outbox
+from service.client.retries import Outage
 
-T = TypeVar("T")
-Read = Callable[[pb.StreamReply], Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+Requests = Iterator[pb.StreamRequest]
+
+
+def _sent(
+    request: Callable[P, Request[R]],
+) -> "Callable[Concatenate[Stream, P], Future[R]]":
+    def send(stream: "Stream", /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+        return stream.send(request(*args, **kwargs))
+
+    return described(send, request)
 
 
 class Stream:
     """Sends requests without waiting for replies; each method gives a future of its result.
 
     Updates and labels are applied in the order sent. A refused request fails its own future with
-    ClientError; if the stream itself ends, every unanswered future fails with the reason.
+    ClientError. When the connection breaks, the stream connects anew and sends everything again
+    that was not answered, in the same order and under the same sample ids, which the service
+    knows; when it cannot, every unanswered future fails with the reason. The methods may be called
+    from several threads.
 
     Args:
         call: Opens the stream with an iterator of requests and gives one of replies.
-        in_flight: Unanswered requests at a time; sending one more waits.
+        outbox: Holds what is not answered; sending more than it has room for waits.
+        outage_s: Seconds without connection after which the stream fails; 0: at once.
     """
 
     def __init__(
         self,
-        call: Callable[[Iterator[pb.StreamRequest]], "grpc.CallIterator[pb.StreamReply]"],
-        in_flight: int,
+        call: Callable[[Requests], "grpc.CallIterator[pb.StreamReply]"],
+        outbox: Outbox,
+        outage_s: float,
     ) -> None:
-        self._requests: queue.SimpleQueue[pb.StreamRequest | None] = queue.SimpleQueue()
-        self._unanswered: dict[int, tuple[Future[Any], Read]] = {}
-        self._slots = threading.BoundedSemaphore(in_flight)
-        self._lock = threading.Lock()
-        self._next_number = 0
+        self._call = call
+        self._outbox = outbox
+        self._outage = Outage(outage_s)
+        self._changed = threading.Condition()
+        self._to_send: queue.SimpleQueue[pb.StreamRequest | None] = queue.SimpleQueue()
+        self._replies: grpc.CallIterator[pb.StreamReply] | None = None
+        self._closing = False
+        self._cancelled = threading.Event()
         self._ended: ClientError | None = None
-        self._replies = call(iter(self._requests.get, None))
-        self._reader = threading.Thread(
-            target=self._read_replies, name="stream-replies", daemon=True
-        )
-        self._reader.start()
+        self._thread = threading.Thread(target=self._run, name="stream-replies", daemon=True)
+        self._thread.start()
 
-    def predict(self, model: str, session: str, x: NDArray[np.generic]) -> "Future[Prediction]":
-        """Predicts without learning; x: (channels, *shape)."""
-        request = pb.StreamRequest(predict=messages.predict_request(model, session, x))
-        return self._send(request, lambda reply: messages.prediction(reply.predict.prediction))
+    predict = _sent(messages.predict)
+    update = _sent(messages.update)
+    label = _sent(messages.label)
 
-    def update(
-        self,
-        model: str,
-        session: str,
-        sample_id: str,
-        x: NDArray[np.generic],
-        target: TargetLike | None = None,
-        *,
-        device_time_s: float | None = None,
-        host_time_s: float | None = None,
-    ) -> "Future[Outcome]":
-        """Predicts, scores and learns; as :meth:`Client.update`."""
-        request = pb.StreamRequest(
-            update=messages.update_request(
-                model,
-                session,
-                sample_id,
-                x,
-                target,
-                device_time_s=device_time_s,
-                host_time_s=host_time_s,
-            )
-        )
-        return self._send(request, lambda reply: messages.outcome(reply.update.outcome))
-
-    def label(
-        self, model: str, session: str, sample_id: str, target: TargetLike
-    ) -> "Future[Outcome]":
-        """Gives a waiting sample its target."""
-        request = pb.StreamRequest(label=messages.label_request(model, session, sample_id, target))
-        return self._send(request, lambda reply: messages.outcome(reply.label.outcome))
+    def send(self, request: Request[R]) -> "Future[R]":
+        """Sends any of the three; waits while there is no room."""
+        future: Future[R] = Future()
+        # A future that its owner cancels would refuse the reply when it comes.
+        future.set_running_or_notify_cancel()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._outbox.has_room(request))
+            if self._ended is None and not self._closing:
+                self._to_send.put(self._outbox.add(request, future))
+                self._changed.notify_all()
+                return future
+        future.set_exception(self._ended or ClientError.closed("stream"))
+        return future
 
     def close(self) -> None:
-        """Sends nothing more and waits until everything sent was answered."""
-        self._requests.put(None)
-        self._reader.join()
+        """Sends nothing more and waits until everything sent was answered, or has failed."""
+        with self._changed:
+            self._closing = True
+            self._to_send.put(None)
+            self._changed.notify_all()
+        self._thread.join()
 
     def cancel(self) -> None:
         """Ends the stream at once; unanswered requests may or may not have been applied."""
-        self._replies.cancel()  # type: ignore[no-untyped-call]
-        self._requests.put(None)
-        self._reader.join()
+        self._cancelled.set()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            replies = self._replies
+        if replies is not None:
+            replies.cancel()  # type: ignore[no-untyped-call]
+        self._thread.join()
 
     def __enter__(self) -> Self:
         return self
@@ -106,49 +110,67 @@ class Stream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self.close()
-        else:
+        try:
+            if error is None:
+                self.close()
+        finally:
             self.cancel()
 
-    def _send(self, request: pb.StreamRequest, read: Callable[[pb.StreamReply], T]) -> "Future[T]":
-        future: Future[T] = Future()
-        # A future that its owner cancels would refuse the reply when it comes.
-        future.set_running_or_notify_cancel()
-        self._slots.acquire()
-        with self._lock:
-            if self._ended is not None:
-                self._slots.release()
-                future.set_exception(self._ended)
-                return future
-            request.number = self._next_number
-            self._next_number += 1
-            self._unanswered[request.number] = (future, read)
-            self._requests.put(request)
-        return future
-
-    def _read_replies(self) -> None:
-        ended = ClientError(grpc.StatusCode.CANCELLED, "the stream was closed")
+    def _run(self) -> None:
+        ended = ClientError.closed("stream")
         try:
-            for reply in self._replies:
-                self._settle(reply)
-        except grpc.RpcError as error:
-            ended = ClientError.from_rpc(error)
-        with self._lock:
+            while self._something_to_do():
+                self._converse_until_broken()
+        except ClientError as error:
+            ended = error
+        with self._changed:
             self._ended = ended
-            unanswered = list(self._unanswered.values())
-            self._unanswered.clear()
-        # Releases gRPC's thread, which waits for requests, when the service ended the stream.
-        self._requests.put(None)
-        for future, _ in unanswered:
-            self._slots.release()
-            future.set_exception(ended)
+            refuse = self._outbox.give_up(ended)
+            self._changed.notify_all()
+        refuse()
 
-    def _settle(self, reply: pb.StreamReply) -> None:
-        with self._lock:
-            future, read = self._unanswered.pop(reply.number)
-        self._slots.release()
-        if reply.HasField("fault"):
-            future.set_exception(ClientError.from_number(reply.fault.code, reply.fault.message))
-        else:
-            future.set_result(read(reply))
+    def _something_to_do(self) -> bool:
+        """Waits for something to send; False once the stream is closed and all is answered."""
+        with self._changed:
+            if not self._outbox:
+                self._outage.over()  # Nobody misses the service.
+            self._changed.wait_for(lambda: self._outbox or self._closing)
+            return bool(self._outbox) and not self._cancelled.is_set()
+
+    def _converse_until_broken(self) -> None:
+        """One connection; raises ClientError if there is to be no other."""
+        try:
+            self._converse()
+        except (ClientError, grpc.RpcError) as broken:
+            self._cancelled.wait(self._outage.pause_s(ClientError.from_break(broken)))
+
+    def _converse(self) -> None:
+        self._outage.called()
+        replies = self._connect()
+        try:
+            for reply in replies:
+                self._outage.over()
+                with self._changed:
+                    answer = self._outbox.settle(reply)
+                    self._changed.notify_all()
+                answer()
+        finally:
+            replies.cancel()  # type: ignore[no-untyped-call]
+            # Releases gRPC's thread, which waits for requests.
+            self._to_send.put(None)
+        with self._changed:
+            if self._outbox or not self._closing:
+                raise ClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
+
+    def _connect(self) -> "grpc.CallIterator[pb.StreamReply]":
+        """Everything unanswered goes first, and then what is asked for from now on."""
+        with self._changed:
+            if self._cancelled.is_set():
+                raise ClientError.closed("stream")
+            self._to_send = queue.SimpleQueue()
+            for request in self._outbox.waiting():
+                self._to_send.put(request)
+            if self._closing:
+                self._to_send.put(None)
+            self._replies = self._call(iter(self._to_send.get, None))
+            return self._replies
