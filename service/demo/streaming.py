@@ -41,7 +41,8 @@ def stream_samples(
     Raises:
         ClientError: the service refused a request or is gone.
     """
-    with client.stream(in_flight=IN_FLIGHT) as stream:
+    # The demo's own service is not started anew: if it is gone, that is to be said at once.
+    with client.stream(in_flight=IN_FLIGHT, reconnect=False) as stream:
         answered: Future[Outcome] | None = None
         session: str | None = None
         for number, sample in enumerate(samples):

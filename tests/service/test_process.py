@@ -55,7 +55,7 @@ def test_a_stop_under_load_keeps_every_acknowledged_sample(tmp_path: Path) -> No
             enough = threading.Event()
 
             def send() -> None:
-                with client.stream(in_flight=16) as stream:
+                with client.stream(in_flight=16, reconnect=False) as stream:
                     for index in range(100_000):
                         future = stream.update(
                             "encoder", "day-1", f"s{index}", waveform(index), counts(index)
