@@ -20,6 +20,7 @@ from service.calibration import settled
 from service.engine import CheckpointSaver, Engine, EngineLimits
 from service.errors import SettingsError
 from service.rpc import RpcServer
+from service.security.entrance import Entrance
 from service.settings import Settings
 from service.start import starting_point
 from service.storage.checkpoints import CheckpointStore
@@ -91,6 +92,9 @@ class App:
     def __init__(self, settings: Settings, on_failure: Callable[[], object]) -> None:
         registry = CollectorRegistry()
         instruments = Instruments(registry, VERSION)
+        entrance = Entrance(
+            settings.security, settings.server, settings.metrics, instruments.entrance
+        )
         with ExitStack() as opened:
             opened.enter_context(FolderLock(settings.storage.directory))
             self.engines = {
@@ -98,10 +102,12 @@ class App:
                 for spec in settings.models
             }
             registry.register(ReportCollector(self._reports))
-            self._page = MetricsPage(registry, settings.metrics.host, settings.metrics.port)
+            self._page = MetricsPage(
+                registry, settings.metrics.host, settings.metrics.port, entrance.page_context
+            )
             opened.callback(self._page.close)
             self._rpc = RpcServer(
-                self.engines, instruments, VERSION, settings.server, settings.limits
+                self.engines, instruments, VERSION, settings.server, settings.limits, entrance
             )
             self._opened = opened.pop_all()
 

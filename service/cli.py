@@ -1,4 +1,4 @@
-"""The command line: `scatonline serve`, `fit`, `demo`, `filters` and `version`."""
+"""The command line: `scatonline serve`, `fit`, `demo`, `filters`, `token` and `version`."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from service import demo, filters, fit
+from service import demo, filters, fit, token_command
 from service.errors import ServiceError
 
 
@@ -52,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     draw = commands.add_parser("filters", help="draw the filters of a wavelet family")
     filters.add_arguments(draw)
     draw.set_defaults(run=filters.run)
+
+    issue = commands.add_parser("token", help="make a token that calls of the service may carry")
+    token_command.add_arguments(issue)
+    issue.set_defaults(run=token_command.run)
 
     commands.add_parser("version", help="print the version").set_defaults(run=_version)
     return parser

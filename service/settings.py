@@ -63,11 +63,52 @@ class MetricsSettings(Section):
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
         refresh_s: Least seconds between two reports of a model's filters and scores.
+        tls: Encrypts the page as `security.tls` encrypts the gRPC server.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=9464, ge=0, le=65535)
     refresh_s: float = Field(default=1.0, gt=0)
+    tls: bool = False
+
+
+class TlsSettings(Section):
+    """PEM files that encrypt connections; read again when they change.
+
+    Attributes:
+        certificate: The service's certificate, followed by those between it and its authority;
+            None: connections are not encrypted.
+        key: Its private key, without a passphrase.
+        client_ca: Authorities, one of which must have signed a client's certificate (mTLS); None:
+            clients need no certificate.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _files_belong_together(self) -> "TlsSettings":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key, or neither of them")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("certificate and key where there is a client_ca")
+        return self
+
+
+class SecuritySettings(Section):
+    """Who may talk to the service. All is open by default, and so only this machine gets in.
+
+    Attributes:
+        tls: Encrypts connections.
+        tokens: YAML file with the digests of the tokens that calls must carry, read again when it
+            changes; None: calls need none.
+        trust_network: Serves other machines even where it would not encrypt or not ask who calls.
+    """
+
+    tls: TlsSettings = TlsSettings()
+    tokens: Path | None = None
+    trust_network: bool = False
 
 
 class StorageSettings(Section):
@@ -140,6 +181,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings = ServerSettings()
     metrics: MetricsSettings = MetricsSettings()
+    security: SecuritySettings = SecuritySettings()
     storage: StorageSettings = StorageSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

@@ -13,6 +13,7 @@ from service.engine import Engine
 from service.errors import SettingsError
 from service.rpc.calls import Calls
 from service.rpc.servicer import Servicer
+from service.security.entrance import Entrance
 from service.settings import LimitSettings, ServerSettings
 from service.telemetry import Instruments
 
@@ -30,6 +31,7 @@ class RpcServer:
         version: Version of the service.
         server: Address and port.
         limits: Sizes of messages and streams.
+        entrance: Who may come in.
     """
 
     def __init__(
@@ -39,15 +41,18 @@ class RpcServer:
         version: str,
         server: ServerSettings,
         limits: LimitSettings,
+        entrance: Entrance,
     ) -> None:
         self._settings = server
+        self._entrance = entrance
         self._server = grpc.aio.server(
+            interceptors=entrance.interceptors,
             options=(
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", limits.max_message_bytes),
                 # Without it two services could share a port and each get half of the requests.
                 ("grpc.so_reuseport", 0),
-            )
+            ),
         )
         self._servicer = Servicer(Calls(engines), instruments, version, limits.stream_in_flight)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
@@ -70,7 +75,7 @@ class RpcServer:
         """
         address = f"{self._settings.host}:{self._settings.port}"
         try:
-            port = self._server.add_insecure_port(address)
+            port = self._entrance.add_port(self._server, address)
         except RuntimeError as error:
             raise SettingsError(f"server: cannot listen on {address}: {error}") from error
         await self._server.start()

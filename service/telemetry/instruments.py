@@ -4,6 +4,7 @@ import threading
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from service.telemetry.entrance import EntranceInstruments
 from service.telemetry.model_instruments import ModelInstruments
 from service.telemetry.process import show_process
 from service.telemetry.shelf import PREFIX, Shelf
@@ -24,6 +25,7 @@ class Instruments:
 
     Attributes:
         streams: Streams that are open now.
+        entrance: What is counted where calls come in.
     """
 
     def __init__(self, registry: CollectorRegistry, version: str, device: str = "cpu") -> None:
@@ -33,6 +35,7 @@ class Instruments:
         self._lock = threading.Lock()
         self._models = Gauge(f"{PREFIX}models", "Models that are served.", registry=registry)
         self.streams = Gauge(f"{PREFIX}streams", "Streams that are open.", registry=registry)
+        self.entrance = EntranceInstruments(registry)
 
     def of_model(self, model: str) -> ModelInstruments:
         """The instruments of one model, which is counted as served until it is forgotten."""
