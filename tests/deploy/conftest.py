@@ -19,7 +19,7 @@ def promtool() -> Callable[..., None]:
     """Run promtool and fail with what it says; skips the test where it is not installed."""
     program = shutil.which("promtool")
     if program is None:
-        pytest.skip("promtool is not installed; it comes with Prometheus")
+        pytest.skip("promtool is not installed: CONTRIBUTING.md says how to get it")
 
     def run(*arguments: str | Path) -> None:
         result = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
