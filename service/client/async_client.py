@@ -128,7 +128,7 @@ class AsyncClient:
         self, source: FileLike, model: str = "", *, replace: bool = False, timeout_s: float = 600.0
     ) -> ImportedModel:
         """As :meth:`Client.import_model`; files are read in a thread."""
-        await self._await_connection(self._timeout_s)
+        await self._reach()
         with transfer.import_from(source, model, replace=replace) as read:
 
             async def requests() -> AsyncIterator[pb.ImportModelRequest]:
@@ -144,7 +144,7 @@ class AsyncClient:
     async def ask(self, request: Request[R]) -> R:
         """Sends a request, again where it may be, and reads the reply."""
         if not request.repeatable:
-            await self._await_connection(self._timeout_s)
+            await self._reach()
         method = getattr(self._stub, request.method)
         attempts = Attempts(request.timeout_s or self._timeout_s)
         while True:
@@ -190,9 +190,6 @@ class AsyncClient:
         failed = ClientError.from_rpc(error)
         await asyncio.sleep(attempts.pause_s(failed, repeatable=repeatable))
 
-    async def _await_connection(self, timeout_s: float) -> None:
-        """What must not be sent twice is not sent before there is a connection."""
-        try:
-            await asyncio.wait_for(self._channel.channel_ready(), timeout_s)
-        except TimeoutError as error:
-            raise ClientError.unreachable(timeout_s) from error
+    async def _reach(self) -> None:
+        """What must not be sent twice is not sent before the service has answered something."""
+        await self.ask(messages.models())

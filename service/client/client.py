@@ -152,7 +152,7 @@ class Client:
             replace: Replaces the state of a model that exists.
             timeout_s: Seconds that it may take.
         """
-        self._await_connection(self._timeout_s)
+        self._reach()
         with transfer.import_from(source, model, replace=replace) as read:
             try:
                 reply = self._begin(self._stub.ImportModel, iter(read, None), timeout=timeout_s)
@@ -163,7 +163,7 @@ class Client:
     def ask(self, request: Request[R]) -> R:
         """Sends a request, again where it may be, and reads the reply."""
         if not request.repeatable:
-            self._await_connection(self._timeout_s)
+            self._reach()
         method = getattr(self._stub, request.method)
         attempts = Attempts(request.timeout_s or self._timeout_s)
         while True:
@@ -202,9 +202,6 @@ class Client:
         if self._closed.wait(attempts.pause_s(failed, repeatable=repeatable)):
             raise ClientError.closed("client") from error
 
-    def _await_connection(self, timeout_s: float) -> None:
-        """What must not be sent twice is not sent before there is a connection."""
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout_s)
-        except grpc.FutureTimeoutError as error:
-            raise ClientError.unreachable(timeout_s) from error
+    def _reach(self) -> None:
+        """What must not be sent twice is not sent before the service has answered something."""
+        self.ask(messages.models())

@@ -46,12 +46,6 @@ class ClientError(Exception):
         return cls(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
 
     @classmethod
-    def unreachable(cls, waited_s: float) -> "ClientError":
-        """For what is only sent once there is a connection."""
-        message = f"no connection within {waited_s:g} s; is the service running, at this address?"
-        return cls(grpc.StatusCode.UNAVAILABLE, message)
-
-    @classmethod
     def closed(cls, what: str) -> "ClientError":
         """For whatever is asked of a client or stream that was closed."""
         return cls(grpc.StatusCode.CANCELLED, f"the {what} was closed")
