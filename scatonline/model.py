@@ -103,6 +103,20 @@ class Model:
             DuplicateName: it exists with other outputs. With the same ones nothing happens.
             ConfigError: no name, no outputs, or one output twice; classes need at least two.
         """
+        self.check_session(session, outputs)
+        if session in self._sessions:
+            return
+        cells, size = self.learner.layout.cells, self.learner.size
+        opened = Session.opened(self.spec, session, outputs, cells, size, self.device)
+        if self.active is not None:
+            opened.carry_over(self._sessions[self.active], self.learner.layout.kinds)
+        self._sessions[session] = opened
+        self.event += 1
+        if self.shadow is not None:
+            self.shadow.open_session(session, outputs)
+
+    def check_session(self, session: str, outputs: Sequence[str]) -> None:
+        """Refuses what :meth:`open_session` would refuse; changes nothing."""
         if not session:
             raise ConfigError("session has no name, expected one")
         if len(set(outputs)) != len(outputs) or not all(outputs) or not outputs:
@@ -118,15 +132,6 @@ class Model:
                     f"session {session!r} exists with outputs {list(known)}, got {list(outputs)}: "
                     "take another name or the same outputs"
                 )
-            return
-        width, size = self.learner.layout.width, self.learner.size
-        opened = Session.opened(self.spec, session, outputs, width, size, self.device)
-        if self.active is not None:
-            opened.carry_over(self._sessions[self.active])
-        self._sessions[session] = opened
-        self.event += 1
-        if self.shadow is not None:
-            self.shadow.open_session(session, outputs)
 
     def freeze(self, frozen: bool) -> None:
         """Stops learning, or goes on with it; changes nothing where that is so already.
@@ -343,9 +348,9 @@ class Model:
         horizon = past.learned - _NO_RETURN_WINDOWS * self.spec.structure.window
         if moves:
             index = self.learner.restructure(moves)
-            single = self.learner.layout.single
+            single, cells = self.learner.layout.single, self.learner.layout.cells
             for session in self._sessions.values():
-                session.restructure(index, single)
+                session.restructure(index, single, cells)
             self._pending.restructure(index[:single])
         self.event += 1
         self.structure = replace(
@@ -571,7 +576,7 @@ class Model:
         for session in self._sessions.values():
             session.readout = fresh(
                 self.spec.readout,
-                self.learner.layout.width,
+                self.learner.layout.cells,
                 session.outputs,
                 self.learner.size,
                 self.device,

@@ -14,16 +14,13 @@ import structlog
 import torch
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from scatonline.config import ModelSpec
-from scatonline.model import Model
-from service.calibration import settled
-from service.engine import CheckpointSaver, Engine, EngineLimits
+from service.engine import Models, Notices
 from service.errors import SettingsError
+from service.opening import Opener
 from service.rpc import RpcServer
 from service.security.entrance import Entrance
 from service.settings import Settings
-from service.start import starting_point
-from service.storage.checkpoints import CheckpointStore
+from service.storage.failpoints import arm_from_environment
 from service.storage.folder import FolderLock
 from service.telemetry import Instruments, MetricsPage, ModelReport, ReportCollector
 
@@ -40,33 +37,56 @@ async def serve(settings: Settings, ready_file: Path | None = None) -> int:
             removed at the end. None: nowhere.
 
     Returns:
-        Exit status: 0 if every acknowledged event is in a checkpoint, else 1.
+        Exit status: 0 if it stopped as asked and wrote its checkpoints, or was made to hurry; else
+        1. What was acknowledged is stored in any case.
 
     Raises:
         ServiceError: the settings or the storage forbid a start.
         ScatOnlineError: a model cannot be made, or its checkpoint belongs to another specification.
     """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals = _Signals(loop)
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    arm_from_environment()
     # They would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    app = App(settings, on_failure=lambda: loop.call_soon_threadsafe(stop.set))
+    app = App(settings, on_failure=signals.fail)
     ports = await app.start()
     ready = {"grpc_port": ports.grpc, "metrics_port": ports.metrics, "pid": os.getpid()}
-    _log.info("serving", host=settings.server.host, models=list(app.engines), **ready)
+    _log.info("serving", host=settings.server.host, models=sorted(app.models.engines), **ready)
     if ready_file is not None:
         _write_whole(ready_file, json.dumps(ready))
-    await stop.wait()
+    await signals.stop.wait()
     _log.info("draining")
+    signals.again = app.hurry
     saved = await app.stop()
     if ready_file is not None:
         await asyncio.to_thread(ready_file.unlink, missing_ok=True)
     _log.info("stopped", saved=saved)
-    return 0 if saved else 1
+    return 0 if saved and not signals.failed else 1
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first one stops the service, one more makes it hurry."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.stop = asyncio.Event()
+        self.failed = False
+        self.again: Callable[[], object] = self.stop.set
+        self._loop = loop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._come)
+
+    def fail(self) -> None:
+        """Stops the service because something broke; called from any thread."""
+        self.failed = True
+        self._loop.call_soon_threadsafe(self.stop.set)
+
+    def _come(self) -> None:
+        if self.stop.is_set():
+            self.again()
+        self.stop.set()
 
 
 @dataclass(frozen=True)
@@ -90,24 +110,47 @@ class App:
     """
 
     def __init__(self, settings: Settings, on_failure: Callable[[], object]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._drain_s = settings.server.drain_s
+        device = torch_device(settings.device)
         registry = CollectorRegistry()
-        instruments = Instruments(registry, VERSION)
+        instruments = Instruments(registry, VERSION, device)
         entrance = Entrance(
             settings.security, settings.server, settings.metrics, instruments.entrance
         )
+        notices = Notices()
+        opener = Opener(
+            settings,
+            device,
+            instruments,
+            notices,
+            on_failure=on_failure,
+            on_storage=self._storage_changed,
+        )
+        self.models = Models(
+            settings.storage.directory,
+            settings.limits.models,
+            opener.open,
+            instruments.forget,
+            notices,
+        )
         with ExitStack() as opened:
             opened.enter_context(FolderLock(settings.storage.directory))
-            self.engines = {
-                spec.name: build_engine(spec, settings, instruments, on_failure)
-                for spec in settings.models
-            }
             registry.register(ReportCollector(self._reports))
+            # First, so that it shows how far recovery is.
             self._page = MetricsPage(
                 registry, settings.metrics.host, settings.metrics.port, entrance.page_context
             )
             opened.callback(self._page.close)
+            self.models.open(settings.models)
             self._rpc = RpcServer(
-                self.engines, instruments, VERSION, settings.server, settings.limits, entrance
+                self.models,
+                notices,
+                instruments,
+                VERSION,
+                settings.server,
+                settings.limits,
+                entrance,
             )
             self._opened = opened.pop_all()
 
@@ -122,71 +165,37 @@ class App:
         except SettingsError:
             self._opened.close()
             raise
-        for engine in self.engines.values():
-            engine.start()
+        self.models.start()
         return Ports(grpc=port, metrics=self._page.port)
 
     async def stop(self) -> bool:
         """Takes nothing new, finishes what waits, writes checkpoints and closes everything.
 
         Returns:
-            True if every acknowledged event is in a checkpoint.
+            True if every acknowledged event is stored and the checkpoints were written.
         """
         await self._rpc.stop_accepting()
-        drained = (asyncio.to_thread(engine.drain) for engine in self.engines.values())
-        saved = await asyncio.gather(*drained)
+        engines = self.models.close()
+        hurry = self._loop.call_later(self._drain_s, self.hurry)
+        saved = await asyncio.gather(*(asyncio.to_thread(engine.drain) for engine in engines))
+        hurry.cancel()
         await self._rpc.stop()
         self._opened.close()
         return all(saved)
 
+    def hurry(self) -> None:
+        """Makes a stop that is under way refuse what waits and leave the rest to the journal."""
+        _log.warning("hurrying")
+        for engine in self.models.engines.values():
+            engine.hurry()
+
+    def _storage_changed(self) -> None:
+        """A disk takes nothing, or takes something again; called from any thread."""
+        ready = all(engine.storage_ready for engine in self.models.engines.values())
+        self._loop.call_soon_threadsafe(self._rpc.storage_changed, ready)
+
     def _reports(self) -> list[ModelReport]:
-        return [engine.report for engine in self.engines.values()]
-
-
-def build_engine(
-    spec: ModelSpec,
-    settings: Settings,
-    instruments: Instruments,
-    on_failure: Callable[[], object],
-) -> Engine:
-    """The engine of one model, continued from its newest whole checkpoint if there is one.
-
-    Without one it starts from what was fitted for it, where the settings name that.
-
-    Raises:
-        StorageError: the model's folder cannot be used, or no checkpoint in it is whole.
-        StateVersionError: the checkpoint belongs to another specification.
-        SettingsError: the model's family is to be chosen and there is nothing to choose it from, or
-            there is nothing where it is to start from.
-    """
-    device = torch_device(settings.device)
-    store = CheckpointStore(settings.storage.directory / spec.name, settings.storage.keep)
-    checkpoint, damaged = store.load_newest()
-    own = instruments.of_model(spec.name)
-    own.checkpoints_damaged.set(damaged)
-    fitted = settings.start.get(spec.name) if checkpoint is None else None
-    begin = checkpoint if fitted is None else starting_point(spec.name, fitted)
-    spec = settled(spec, begin, settings.calibration.get(spec.name), device)
-    if begin is None:
-        model = Model(spec, device)
-    else:
-        model = Model.restore(spec, begin.tensors, begin.meta, device)
-    # What it starts from is another's: its own storage holds nothing yet.
-    saved_event = None
-    if checkpoint is not None:
-        saved_event = checkpoint.event
-        own.checkpoint_event.set(checkpoint.event)
-        own.checkpoint_timestamp.set(checkpoint.written_s)
-    _log.info("model_ready", model=spec.name, event_number=model.event, device=device)
-    return Engine(
-        model,
-        CheckpointSaver(store, own, settings.storage.checkpoint_every_s, saved_event),
-        own,
-        EngineLimits(
-            queue_depth=settings.limits.queue_depth, report_every_s=settings.metrics.refresh_s
-        ),
-        on_failure,
-    )
+        return [engine.report for engine in self.models.engines.values()]
 
 
 def torch_device(name: str) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -48,12 +49,13 @@ class ServerSettings(Section):
     Attributes:
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
-        drain_s: Seconds that open calls may take to end after a stop signal.
+        drain_s: Seconds that learning from what waits may take after a stop signal, and then open calls
+            to end.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=50051, ge=0, le=65535)
-    drain_s: float = Field(default=10.0, gt=0)
+    drain_s: float = Field(default=4.0, gt=0)
 
 
 class MetricsSettings(Section):
@@ -112,17 +114,19 @@ class SecuritySettings(Section):
 
 
 class StorageSettings(Section):
-    """Checkpoints.
+    """Journal and checkpoints.
 
     Attributes:
         directory: Folder that holds one folder per model; one process at a time uses it.
         checkpoint_every_s: Seconds between checkpoints of a model that changes.
         keep: Newest checkpoints kept per model; 2 or more survive a damaged one.
+        journal_bytes: Bytes by which a journal may grow before a checkpoint is written all the same.
     """
 
     directory: Path = Path("scatonline-state")
     checkpoint_every_s: float = Field(default=60.0, gt=0)
     keep: int = Field(default=3, ge=1)
+    journal_bytes: int = Field(default=256 * 2**20, ge=2**20)
 
 
 class LimitSettings(Section):
@@ -132,11 +136,29 @@ class LimitSettings(Section):
         max_message_bytes: Largest gRPC message.
         queue_depth: Events that may wait for one model's writer; the same number of predictions.
         stream_in_flight: Unanswered requests of one stream before the service stops reading it.
+        stream_bytes: Bytes of those requests; a single larger one is taken alone.
+        streams: Streams open at a time, those of watchers included.
+        calls: Calls under way at a time, of all kinds.
+        batch: Events of a model that share one flush of its journal.
+        linger_s: Most seconds that a flush waits for more events, under load only.
+        remembered_answers: Newest answers of a model that a repeated request gets again.
+        sessions: Sessions of a model.
+        models: Models served at a time.
+        import_bytes: Largest file of a model that is imported.
     """
 
     max_message_bytes: int = Field(default=64 * 2**20, ge=2**16, lt=2**31)
     queue_depth: int = Field(default=256, ge=1)
     stream_in_flight: int = Field(default=64, ge=1)
+    stream_bytes: int = Field(default=8 * 2**20, ge=2**16)
+    streams: int = Field(default=64, ge=1)
+    calls: int = Field(default=1024, ge=1)
+    batch: int = Field(default=64, ge=1)
+    linger_s: float = Field(default=0.002, ge=0, le=1)
+    remembered_answers: int = Field(default=4096, ge=0)
+    sessions: int = Field(default=256, ge=1)
+    models: int = Field(default=16, ge=1)
+    import_bytes: int = Field(default=2**30, ge=2**16)
 
 
 class LogSettings(Section):
@@ -164,6 +186,10 @@ def _in_range(value: object, build: ValidatorFunctionWrapHandler) -> ModelSpec:
     return spec
 
 
+_Specification = Annotated[ModelSpec, WrapValidator(_in_range)]
+_SPECIFICATION: TypeAdapter[ModelSpec] = TypeAdapter(_Specification)
+
+
 class Settings(BaseSettings):
     """All settings.
 
@@ -187,7 +213,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(default=0, ge=0)
-    models: tuple[Annotated[ModelSpec, WrapValidator(_in_range)], ...]
+    models: tuple[_Specification, ...]
     calibration: dict[str, Path] = {}
     start: dict[str, Path] = {}
 
@@ -222,6 +248,24 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, whose values come as keyword arguments."""
         return env_settings, init_settings
+
+
+def model_spec(text: str) -> ModelSpec:
+    """Reads one model's specification, as one entry of `models`, from YAML or JSON.
+
+    Raises:
+        SettingsError: names the key, what came and what was expected.
+    """
+    place = Path("specification")
+    try:
+        values = yaml.safe_load(text)
+        spec: ModelSpec = _SPECIFICATION.validate_python(values)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SettingsError(f"{place}: not valid YAML or JSON: {error}") from error
+    except ValidationError as error:
+        lines = "; ".join(_describe(place, detail) for detail in error.errors())
+        raise SettingsError(lines) from error
+    return spec
 
 
 def load(path: Path) -> Settings:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import structlog
 
 from scatonline.model import Model
-from scatonline.structure import StructureCheck, StructureDecision
+from scatonline.structure import StructureCheck
 from service.engine.events import AppliedDecision, StructureDecided
 from service.engine.inbox import Change, Inbox, Question
 from service.errors import NotReady, Unavailable
@@ -28,13 +28,13 @@ class StructureChecks:
     Attributes:
         ended: Checks that ended since the process started.
         failures: Those of them that failed.
-        last_decision: Newest decision since the process started, with its moves as made.
+        last_decision: Newest decision since the process started, as it was applied.
     """
 
     def __init__(self, inbox: Inbox, instruments: ModelInstruments) -> None:
         self.ended = 0
         self.failures = 0
-        self.last_decision: StructureDecision | None = None
+        self.last_decision: AppliedDecision | None = None
         self._inbox = inbox
         self._instruments = instruments
         self._thread: threading.Thread | None = None
@@ -102,7 +102,7 @@ class StructureChecks:
         except Exception as error:  # noqa: BLE001 (logged, and told to whoever asked)
             failure = error
             finding: Change[AppliedDecision] | Question[None] = Question(
-                lambda model: self._end_in_failure(model, failure)
+                lambda served: self._end_in_failure(served.model, failure)
             )
         else:
             self._instruments.check_duration.observe(time.perf_counter() - started)
@@ -119,10 +119,10 @@ class StructureChecks:
         if isinstance(error, Unavailable):
             return  # the writer has ended; drop() answers whoever asked
         if error is not None:
-            self._inbox.put(Question(lambda model: self._end_in_failure(model, error)))
+            self._inbox.put(Question(lambda served: self._end_in_failure(served.model, error)))
             return
         self.ended += 1
-        self.last_decision = done.result().decision
+        self.last_decision = done.result()
         applied, self._applied = self._applied, None
         if applied is not None and not applied.done():
             applied.set_result(done.result())

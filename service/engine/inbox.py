@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from scatonline.model import Model
 from service.engine.events import Event
+from service.engine.served import Served
 from service.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Change(Generic[T]):
 class Question(Generic[T]):
     """Something to be done in the writer's thread between two events."""
 
-    ask: Callable[[Model], T]
+    ask: Callable[[Served], T]
     result: "Future[T]" = field(default_factory=Future)
 
 
@@ -80,6 +80,23 @@ class Inbox:
             if self._questions:
                 return self._questions.popleft()
             return self._changes.popleft() if self._changes else None
+
+    def take_waiting(self) -> Change[Any] | None:
+        """The next change if one waits and no question does; never waits itself."""
+        with self._ready:
+            return self._changes.popleft() if self._changes and not self._questions else None
+
+    def wait_for_changes(self, count: int, timeout_s: float) -> None:
+        """Returns once so many changes wait, or a question does, or the time is over."""
+        with self._ready:
+            self._ready.wait_for(
+                lambda: self._questions or len(self._changes) >= count or self._closed, timeout_s
+            )
+
+    def put_back(self, change: Change[Any]) -> None:
+        """Makes a change that was taken the next one again."""
+        with self._ready:
+            self._changes.appendleft(change)
 
     def close(self) -> None:
         """Takes nothing new; what waits can still be taken."""

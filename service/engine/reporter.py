@@ -1,12 +1,18 @@
-"""Keeps the report that Prometheus scrapes fresh at a bounded rate."""
+"""Keeps the report that Prometheus scrapes fresh at a bounded rate, and tells of filters gone far."""
 
 import time
+from collections.abc import Callable
 
 import structlog
 
+from scatonline.drift import FilterReport
 from scatonline.model import Model
 from service.telemetry import ModelInstruments, ModelReport
 
+# As the alerts have it: half a radian, or nothing left in common with where it began.
+_FAR = {"angle_rad": 0.5, "spectral_distance": 1.0}
+# A filter that goes back and forth around a limit is told of once.
+_NEAR_AGAIN = 0.5
 _log = structlog.get_logger(__name__)
 
 
@@ -17,10 +23,20 @@ class Reporter:
         model: The writer's model.
         instruments: The model's instruments.
         every_s: Least seconds between two reports.
+        drifted: Called with the event number and the report of a filter that has moved far.
     """
 
-    def __init__(self, model: Model, instruments: ModelInstruments, every_s: float) -> None:
+    def __init__(
+        self,
+        model: Model,
+        instruments: ModelInstruments,
+        every_s: float,
+        drifted: Callable[[int, FilterReport], object],
+    ) -> None:
         self._instruments = instruments
+        self._drifted = drifted
+        # What is far already when the process starts was told of before.
+        self._far = {each.id for each in model.filters() if _share(each) >= 1}
         self._every_s = every_s
         self.refresh(model)
 
@@ -34,6 +50,13 @@ class Reporter:
         self._tried_s = time.monotonic()
         self._report = ModelReport.of(model)
         self._seen_event = model.event
+        for each in self._report.filters:
+            share = _share(each)
+            if share >= 1 and each.id not in self._far:
+                self._far.add(each.id)
+                self._drifted(model.event, each)
+            elif share < _NEAR_AGAIN:
+                self._far.discard(each.id)
         return self._report
 
     def refresh_if_due(self, model: Model) -> None:
@@ -56,3 +79,8 @@ class Reporter:
         if event == self._seen_event:
             return None
         return max(0.0, self._tried_s + self._every_s - time.monotonic())
+
+
+def _share(report: FilterReport) -> float:
+    """How far a filter has gone, relative to what is far."""
+    return max(abs(report.drift.get(name, 0.0)) / far for name, far in _FAR.items())

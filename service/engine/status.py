@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from scatonline.config import ModelSpec
 from scatonline.scores import ScoreReport
-from scatonline.structure import Move, StructureDecision
+from scatonline.structure import Move
+from service.engine.events import AppliedDecision
 from service.telemetry import LatencySummary
 
 
@@ -30,6 +31,13 @@ class EngineStatus:
         last_decision: Newest decision since the process started.
         checkpoint_event: Event number of the newest checkpoint.
         state_hash: sha256 of the model's state, where it was asked for.
+        frozen: True while nothing is learned.
+        journal_record: Number of the newest record in the journal.
+        journal_bytes: Bytes of the journal on disk.
+        storage_ready: False while the disk takes nothing.
+        repeated_requests: Requests answered from memory since the process started.
+        orphan_labels: Labels of samples that never came, since the process started.
+        missing_samples: Samples that their sequence numbers say were lost on the way.
     """
 
     spec: ModelSpec
@@ -46,6 +54,13 @@ class EngineStatus:
     check_running: bool
     checks: int
     check_failures: int
-    last_decision: StructureDecision | None
+    last_decision: AppliedDecision | None
     checkpoint_event: int | None
     state_hash: str | None
+    frozen: bool
+    journal_record: int
+    journal_bytes: int
+    storage_ready: bool
+    repeated_requests: int
+    orphan_labels: int
+    missing_samples: int

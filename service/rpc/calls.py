@@ -5,11 +5,9 @@ queued in order.
 """
 
 import asyncio
-from collections.abc import Mapping
-
+import json
 from service._generated import scatonline_pb2 as pb
-from service.engine import Engine
-from service.errors import UnknownModel
+from service.engine import LearningSet, Models
 from service.rpc import converters, reports
 
 
@@ -17,60 +15,109 @@ class Calls:
     """The requests that both the unary methods and the stream take.
 
     Args:
-        engines: Model name → engine.
+        models: The models that there are.
     """
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self.engines = engines
-
-    def engine(self, model: str) -> Engine:
-        """The engine of a model; raises UnknownModel naming those that there are."""
-        if model not in self.engines:
-            raise UnknownModel(
-                f"model: got {model!r}, expected one of {', '.join(sorted(self.engines))}"
-            )
-        return self.engines[model]
+    def __init__(self, models: Models) -> None:
+        self.models = models
 
     async def open_session(self, request: pb.OpenSessionRequest) -> pb.OpenSessionReply:
         """Starts a session."""
         event = converters.session_opened(request)
-        opened = self.engine(request.model).submit(event)
+        opened = self.models.engine(request.model).submit(event)
         return pb.OpenSessionReply(event=await asyncio.wrap_future(opened))
 
     async def predict(self, request: pb.PredictRequest) -> pb.PredictReply:
         """Predicts with the newest published reader."""
-        engine = self.engine(request.model)
-        prediction = await asyncio.wrap_future(engine.predict(*converters.predict_input(request)))
+        engine = self.models.engine(request.model)
+        session, x = converters.predict_input(request)
+        prediction = await asyncio.wrap_future(engine.predict(session, x, request.at_least_event))
         return pb.PredictReply(prediction=converters.prediction_message(prediction))
 
     async def update(self, request: pb.UpdateRequest) -> pb.UpdateReply:
         """Predicts, scores and learns."""
-        engine = self.engine(request.model)
+        engine = self.models.engine(request.model)
         outcome = await asyncio.wrap_future(engine.submit(converters.sample_arrived(request)))
         return pb.UpdateReply(outcome=converters.outcome_message(outcome))
 
     async def label(self, request: pb.LabelRequest) -> pb.LabelReply:
         """Gives a waiting sample its target."""
-        engine = self.engine(request.model)
+        engine = self.models.engine(request.model)
         outcome = await asyncio.wrap_future(engine.submit(converters.label_arrived(request)))
         return pb.LabelReply(outcome=converters.outcome_message(outcome))
 
     async def get_filters(self, request: pb.GetFiltersRequest) -> pb.GetFiltersReply:
         """A report of the model's filters."""
-        engine = self.engine(request.model)
+        engine = self.models.engine(request.model)
         return reports.filters_reply(await asyncio.wrap_future(engine.report_now()))
 
     async def check_structure(self, request: pb.CheckStructureRequest) -> pb.CheckStructureReply:
         """Runs a check and applies its decision."""
-        engine = self.engine(request.model)
+        engine = self.models.engine(request.model)
         applied = await asyncio.wrap_future(engine.check_structure())
         return pb.CheckStructureReply(
-            decision=reports.decision_message(applied.decision), event=applied.event
+            decision=reports.decision_message(applied), event=applied.event
         )
+
+    async def unknown(self, model: str) -> None:
+        """Refuses the name of a model that there is not."""
+        self.models.engine(model)
 
     async def model_statuses(self, request: pb.StatusRequest) -> list[pb.ModelStatus]:
         """State of the models asked for, all if none is named."""
-        engines = [self.engine(model) for model in request.models or self.engines]
+        names = request.models or self.models.engines
+        engines = [self.models.engine(name) for name in names]
         asked = [engine.status(with_hash=request.include_state_hash) for engine in engines]
         statuses = await asyncio.gather(*(asyncio.wrap_future(each) for each in asked))
         return [reports.status_message(status) for status in statuses]
+
+    async def freeze(self, request: pb.FreezeRequest) -> pb.FreezeReply:
+        """Stops learning."""
+        done = self.models.engine(request.model).submit(LearningSet(frozen=True))
+        return pb.FreezeReply(event=await asyncio.wrap_future(done))
+
+    async def resume(self, request: pb.ResumeRequest) -> pb.ResumeReply:
+        """Goes on with learning."""
+        done = self.models.engine(request.model).submit(LearningSet(frozen=False))
+        return pb.ResumeReply(event=await asyncio.wrap_future(done))
+
+    async def list_checkpoints(self, request: pb.ListCheckpointsRequest) -> pb.ListCheckpointsReply:
+        """What a model can be rolled back to."""
+        engine = self.models.engine(request.model)
+        summaries = await asyncio.to_thread(engine.checkpoints)
+        return pb.ListCheckpointsReply(
+            checkpoints=[
+                pb.CheckpointSummary(event=each.event, written_s=each.written_s)
+                for each in summaries
+            ]
+        )
+
+    async def roll_back(self, request: pb.RollbackRequest) -> pb.RollbackReply:
+        """Returns a model to a checkpoint."""
+        engine = self.models.engine(request.model)
+        done = await asyncio.to_thread(engine.roll_back, request.to_event)
+        return pb.RollbackReply(event=await asyncio.wrap_future(done))
+
+    async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsReply:
+        """Names of all models."""
+        return pb.ListModelsReply(models=sorted(self.models.engines))
+
+    async def describe_model(self, request: pb.DescribeModelRequest) -> pb.DescribeModelReply:
+        """The whole specification of a model."""
+        engine = self.models.engine(request.model)
+        return pb.DescribeModelReply(
+            model=request.model,
+            specification=json.dumps(engine.spec.to_dict()),
+            in_settings=self.models.in_settings(request.model),
+        )
+
+    async def create_model(self, request: pb.CreateModelRequest) -> pb.CreateModelReply:
+        """Makes a model."""
+        spec = converters.specification(request)
+        engine = await asyncio.to_thread(self.models.create, spec)
+        return pb.CreateModelReply(model=engine.name)
+
+    async def delete_model(self, request: pb.DeleteModelRequest) -> pb.DeleteModelReply:
+        """Deletes a model."""
+        await asyncio.to_thread(self.models.delete, request.model, request.confirm)
+        return pb.DeleteModelReply()

@@ -1,15 +1,20 @@
 """Requests → events, results → replies."""
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
+from scatonline.config import AUTO, ModelSpec
 from scatonline.sample import Outcome, Prediction, Sample
 from service._generated import scatonline_pb2 as pb
 from service.engine import LabelArrived, SampleArrived, SessionOpened
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, SettingsError
+from service.settings import model_spec
 from service.wire import floats, to_tensor
 
 NAME_BYTES = 256
+SPECIFICATION_CHARACTERS = 2**16
 
 
 def session_opened(request: pb.OpenSessionRequest) -> SessionOpened:
@@ -40,8 +45,13 @@ def sample_arrived(request: pb.UpdateRequest) -> SampleArrived:
         target=None if isinstance(target, str) else target,
         device_time_s=request.device_time_s if request.HasField("device_time_s") else None,
         host_time_s=request.host_time_s if request.HasField("host_time_s") else None,
+        arrived_s=time.time(),
     )
-    return SampleArrived(sample, class_name=target if isinstance(target, str) else None)
+    return SampleArrived(
+        sample,
+        class_name=target if isinstance(target, str) else None,
+        sequence=request.sequence if request.HasField("sequence") else None,
+    )
 
 
 def label_arrived(request: pb.LabelRequest) -> LabelArrived:
@@ -50,7 +60,27 @@ def label_arrived(request: pb.LabelRequest) -> LabelArrived:
         session=named(request.session, "session"),
         sample_id=named(request.sample_id, "sample_id"),
         target=read_target(request.target),
+        arrived_s=time.time(),
     )
+
+
+def specification(request: pb.CreateModelRequest) -> ModelSpec:
+    """Raises InvalidRequest unless it is a whole specification with a family of its own."""
+    size = len(request.specification)
+    if size > SPECIFICATION_CHARACTERS:
+        raise InvalidRequest(
+            f"specification: got {size} characters, expected at most {SPECIFICATION_CHARACTERS}"
+        )
+    try:
+        spec = model_spec(request.specification)
+    except SettingsError as error:
+        raise InvalidRequest(str(error)) from error
+    if spec.bank.family == AUTO:
+        raise InvalidRequest(
+            f"specification: bank.family: got {AUTO!r}, expected the name of a family: choosing one "
+            "needs a recording, which only the settings can name"
+        )
+    return spec
 
 
 def read_target(target: pb.Target) -> NDArray[np.float32] | str:

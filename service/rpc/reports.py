@@ -1,9 +1,9 @@
 """What an engine tells about filters, decisions and itself, as messages."""
 
 from scatonline.drift import FilterReport
-from scatonline.structure import GroupCar, Move, StructureDecision
+from scatonline.structure import GroupCar, Move
 from service._generated import scatonline_pb2 as pb
-from service.engine import EngineStatus
+from service.engine import AppliedDecision, EngineStatus
 from service.telemetry import LatencySummary, ModelReport
 
 _KINDS = {"add": pb.MOVE_KIND_ADD, "drop": pb.MOVE_KIND_DROP}
@@ -21,8 +21,9 @@ def filters_reply(report: ModelReport) -> pb.GetFiltersReply:
     )
 
 
-def decision_message(decision: StructureDecision) -> pb.Decision:
+def decision_message(applied: AppliedDecision) -> pb.Decision:
     """A structure decision with all its numbers."""
+    decision = applied.decision
     return pb.Decision(
         look=decision.look,
         session=decision.session,
@@ -32,6 +33,7 @@ def decision_message(decision: StructureDecision) -> pb.Decision:
         cars=[_group_car(car) for car in decision.cars],
         moves=[_move(move) for move in decision.moves],
         reason=decision.reason,
+        outputs=applied.outputs,
     )
 
 
@@ -68,6 +70,13 @@ def status_message(status: EngineStatus) -> pb.ModelStatus:
         ),
         checkpoint_event=status.checkpoint_event,
         state_hash=status.state_hash or "",
+        frozen=status.frozen,
+        journal_record=status.journal_record,
+        journal_bytes=status.journal_bytes,
+        storage_ready=status.storage_ready,
+        repeated_requests=status.repeated_requests,
+        orphan_labels=status.orphan_labels,
+        missing_samples=status.missing_samples,
     )
 
 
@@ -82,16 +91,21 @@ def _filter(report: FilterReport) -> pb.Filter:
             )
             for name, parameter in report.parameters.items()
         ],
-        drift=pb.Drift(
-            angle_rad=report.drift.get("angle_rad"),
-            log2_frequency=report.drift["log2_frequency"],
-            log2_bandwidth=report.drift["log2_bandwidth"],
-            spectral_distance=report.drift["spectral_distance"],
-        ),
+        drift=drift_message(report),
         car=report.car,
         car_standard_error=report.car_se,
         car_upper=report.car_upper,
         born_event=report.born_event,
+    )
+
+
+def drift_message(report: FilterReport) -> pb.Drift:
+    """How far a filter has moved."""
+    return pb.Drift(
+        angle_rad=report.drift.get("angle_rad"),
+        log2_frequency=report.drift["log2_frequency"],
+        log2_bandwidth=report.drift["log2_bandwidth"],
+        spectral_distance=report.drift["spectral_distance"],
     )
 
 
@@ -106,6 +120,8 @@ def _group_car(car: GroupCar) -> pb.GroupCar:
         agreement=car.agreement,
         removable=car.removable,
         accuracy_loss=car.accuracy_loss,
+        deviance_loss=car.deviance_loss,
+        by_output=car.by_output,
     )
 
 

@@ -1,6 +1,6 @@
 """The gRPC server: the methods, standard health and reflection on one port."""
 
-from collections.abc import Mapping
+import asyncio
 
 import grpc
 import structlog
@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha import reflection
 
 from service._generated import scatonline_pb2 as pb
 from service._generated import scatonline_pb2_grpc
-from service.engine import Engine
+from service.engine import Models, Notices
 from service.errors import SettingsError
 from service.rpc.calls import Calls
 from service.rpc.servicer import Servicer
@@ -18,6 +18,8 @@ from service.settings import LimitSettings, ServerSettings
 from service.telemetry import Instruments
 
 _FLUSH_S = 0.5
+PING_EVERY_S = 10
+"""Seconds between two questions whether the service is there, below which it ends a connection."""
 _log = structlog.get_logger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["ScatOnline"].full_name
 
@@ -26,7 +28,8 @@ class RpcServer:
     """Serves engines over gRPC; made and used inside one running event loop.
 
     Args:
-        engines: Model name → engine.
+        models: The models that there are.
+        notices: What watchers are told.
         instruments: Counts what is refused.
         version: Version of the service.
         server: Address and port.
@@ -36,7 +39,8 @@ class RpcServer:
 
     def __init__(
         self,
-        engines: Mapping[str, Engine],
+        models: Models,
+        notices: Notices,
         instruments: Instruments,
         version: str,
         server: ServerSettings,
@@ -47,14 +51,20 @@ class RpcServer:
         self._entrance = entrance
         self._server = grpc.aio.server(
             interceptors=entrance.interceptors,
+            maximum_concurrent_rpcs=limits.calls,
             options=(
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", limits.max_message_bytes),
                 # Without it two services could share a port and each get half of the requests.
                 ("grpc.so_reuseport", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", 1000 * PING_EVERY_S),
             ),
         )
-        self._servicer = Servicer(Calls(engines), instruments, version, limits.stream_in_flight)
+        self._servicer = Servicer(Calls(models), notices, instruments, version, limits)
+        self._stopping = False
+        self._storage_ready = all(each.storage_ready for each in models.engines.values())
+        # asyncio itself keeps no task alive.
+        self._reporting: set[asyncio.Future[None]] = set()
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         scatonline_pb2_grpc.add_ScatOnlineServicer_to_server(self._servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -79,12 +89,20 @@ class RpcServer:
         except RuntimeError as error:
             raise SettingsError(f"server: cannot listen on {address}: {error}") from error
         await self._server.start()
-        await self._report(health_pb2.HealthCheckResponse.SERVING)
+        await self._report()
         return port
+
+    def storage_changed(self, ready: bool) -> None:
+        """Reports NOT_SERVING while a model's disk takes nothing; predictions are answered still."""
+        self._storage_ready = ready
+        reporting = asyncio.ensure_future(self._report())
+        self._reporting.add(reporting)
+        reporting.add_done_callback(self._reporting.discard)
 
     async def stop_accepting(self) -> None:
         """Reports NOT_SERVING and ends open streams once they have answered."""
-        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._stopping = True
+        await self._report()
         self._servicer.stop()
 
     async def stop(self) -> None:
@@ -94,6 +112,8 @@ class RpcServer:
         # Only replies on their way are left, and whoever watches the health for good.
         await self._server.stop(_FLUSH_S)
 
-    async def _report(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+    async def _report(self) -> None:
+        well = self._storage_ready and not self._stopping
+        states = health_pb2.HealthCheckResponse
         for service in ("", SERVICE):
-            await self._health.set(service, status)
+            await self._health.set(service, states.SERVING if well else states.NOT_SERVING)

@@ -10,10 +10,14 @@ import grpc
 
 from service._generated import scatonline_pb2 as pb
 from service._generated import scatonline_pb2_grpc
-from service.errors import Unavailable
+from service.engine import Notices
+from service.errors import Overloaded, Unavailable
 from service.rpc.calls import Calls
-from service.rpc.status import Refusal, refusal
+from service.rpc.status import RETRY_KEY, Refusal, refusal
 from service.rpc.stream import StreamSession
+from service.rpc.transfer import parts, received
+from service.rpc.watch import watched
+from service.settings import LimitSettings
 from service.telemetry import UNKNOWN_MODEL, Instruments
 
 T = TypeVar("T")
@@ -25,21 +29,29 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
 
     Args:
         calls: What requests do.
+        notices: What watchers are told.
         instruments: Counts what is refused.
         version: Version of the service, told by Status.
-        stream_in_flight: Unanswered requests of one stream.
+        limits: Sizes and numbers of streams.
     """
 
     def __init__(
-        self, calls: Calls, instruments: Instruments, version: str, stream_in_flight: int
+        self,
+        calls: Calls,
+        notices: Notices,
+        instruments: Instruments,
+        version: str,
+        limits: LimitSettings,
     ) -> None:
         self._calls = calls
+        self._notices = notices
         self._instruments = instruments
         self._version = version
-        self._stream_in_flight = stream_in_flight
+        self._limits = limits
         self._started_s = time.monotonic()
         self._stopping = asyncio.Event()
         self._open_calls = 0
+        self._open_streams = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -73,19 +85,6 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         """As the proto says."""
         return await self._answer(self._calls.label(request), request.model, context)
 
-    async def Stream(
-        self, request_iterator: AsyncIterator[pb.StreamRequest], context: Context
-    ) -> AsyncIterator[pb.StreamReply]:
-        """As the proto says."""
-        stream = StreamSession(self._calls, self._refuse, self._stream_in_flight, self._stopping)
-        with self._counted():
-            async for reply in stream.replies(request_iterator):
-                yield reply
-        if self._stopping.is_set():
-            await self._abort(
-                Unavailable("the service is stopping; open a new stream later"), "", context
-            )
-
     async def GetFilters(
         self, request: pb.GetFiltersRequest, context: Context
     ) -> pb.GetFiltersReply:
@@ -98,6 +97,48 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         """As the proto says."""
         return await self._answer(self._calls.check_structure(request), request.model, context)
 
+    async def Freeze(self, request: pb.FreezeRequest, context: Context) -> pb.FreezeReply:
+        """As the proto says."""
+        return await self._answer(self._calls.freeze(request), request.model, context)
+
+    async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeReply:
+        """As the proto says."""
+        return await self._answer(self._calls.resume(request), request.model, context)
+
+    async def ListCheckpoints(
+        self, request: pb.ListCheckpointsRequest, context: Context
+    ) -> pb.ListCheckpointsReply:
+        """As the proto says."""
+        return await self._answer(self._calls.list_checkpoints(request), request.model, context)
+
+    async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackReply:
+        """As the proto says."""
+        return await self._answer(self._calls.roll_back(request), request.model, context)
+
+    async def DescribeModel(
+        self, request: pb.DescribeModelRequest, context: Context
+    ) -> pb.DescribeModelReply:
+        """As the proto says."""
+        return await self._answer(self._calls.describe_model(request), request.model, context)
+
+    async def DeleteModel(
+        self, request: pb.DeleteModelRequest, context: Context
+    ) -> pb.DeleteModelReply:
+        """As the proto says."""
+        return await self._answer(self._calls.delete_model(request), request.model, context)
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: Context
+    ) -> pb.ListModelsReply:
+        """As the proto says."""
+        return await self._answer(self._calls.list_models(request), "", context)
+
+    async def CreateModel(
+        self, request: pb.CreateModelRequest, context: Context
+    ) -> pb.CreateModelReply:
+        """As the proto says."""
+        return await self._answer(self._calls.create_model(request), "", context)
+
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
         """As the proto says."""
         models = await self._answer(self._calls.model_statuses(request), "", context)
@@ -105,12 +146,77 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
             version=self._version, uptime_s=time.monotonic() - self._started_s, models=models
         )
 
+    async def Stream(
+        self, request_iterator: AsyncIterator[pb.StreamRequest], context: Context
+    ) -> AsyncIterator[pb.StreamReply]:
+        """As the proto says."""
+        stream = StreamSession(
+            self._calls,
+            self._refuse,
+            in_flight=self._limits.stream_in_flight,
+            most_bytes=self._limits.stream_bytes,
+            stopping=self._stopping,
+        )
+        async for reply in self._streamed(stream.replies(request_iterator), "", context):
+            yield reply
+        if self._stopping.is_set():
+            await self._abort(
+                Unavailable("the service is stopping; open a new stream later"), "", context
+            )
+
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.Notice]:
+        """As the proto says."""
+        for model in request.models:
+            if model not in self._calls.models:
+                await self._answer(self._calls.unknown(model), model, context)
+        notices = watched(self._notices, frozenset(request.models), self._stopping)
+        async for notice in self._streamed(notices, "", context):
+            yield notice
+        await self._abort(Unavailable("the service is stopping; watch again later"), "", context)
+
+    async def ExportModel(
+        self, request: pb.ExportModelRequest, context: Context
+    ) -> AsyncIterator[pb.Part]:
+        """As the proto says."""
+        exported = parts(self._calls.models, request.model)
+        async for part in self._streamed(exported, request.model, context):
+            yield part
+
+    async def ImportModel(
+        self, request_iterator: AsyncIterator[pb.ImportModelRequest], context: Context
+    ) -> pb.ImportModelReply:
+        """As the proto says."""
+        done = received(self._calls.models, request_iterator, self._limits.import_bytes)
+        return await self._answer(done, "", context)
+
     async def _answer(self, reply: Awaitable[T], model: str, context: Context) -> T:
         try:
             with self._counted():
                 return await reply
         except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
             await self._abort(error, model, context)
+
+    async def _streamed(
+        self, replies: AsyncIterator[T], model: str, context: Context
+    ) -> AsyncIterator[T]:
+        """The replies of a stream that is counted while it is open."""
+        if self._open_streams >= self._limits.streams:
+            error = Overloaded(
+                f"{self._open_streams} streams are open, expected fewer than "
+                f"{self._limits.streams}: close one, or come again later"
+            )
+            await self._abort(error, model, context)
+        self._open_streams += 1
+        self._instruments.streams.set(self._open_streams)
+        try:
+            with self._counted():
+                async for reply in replies:
+                    yield reply
+        except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
+            await self._abort(error, model, context)
+        finally:
+            self._open_streams -= 1
+            self._instruments.streams.set(self._open_streams)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -125,10 +231,11 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
 
     async def _abort(self, error: Exception, model: str, context: Context) -> NoReturn:
         told = self._refuse(error, model)
-        await context.abort(told.code, told.message)
+        trailing = () if told.retry_ms is None else ((RETRY_KEY, str(told.retry_ms)),)
+        await context.abort(told.code, told.message, trailing)
 
     def _refuse(self, error: Exception, model: str) -> Refusal:
         told = refusal(error)
-        known = model if model in self._calls.engines else UNKNOWN_MODEL
+        known = model if model in self._calls.models else UNKNOWN_MODEL
         self._instruments.count_rejected(known, told.reason)
         return told

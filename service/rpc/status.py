@@ -22,8 +22,23 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.NotReady: StatusCode.FAILED_PRECONDITION,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.UnknownCheckpoint: StatusCode.NOT_FOUND,
+    errors.SettingsError: StatusCode.INVALID_ARGUMENT,
     errors.CorruptRecord: StatusCode.DATA_LOSS,
+    errors.StorageFull: StatusCode.RESOURCE_EXHAUSTED,
+    errors.StorageBroken: StatusCode.UNAVAILABLE,
+    library.StateVersionError: StatusCode.FAILED_PRECONDITION,
 }
+# When it is worth coming again, in milliseconds: a queue empties quickly, a disk or a new process
+# takes longer.
+RETRY_MS: dict[type[Exception], int] = {
+    errors.Overloaded: 50,
+    errors.StorageFull: 1000,
+    errors.StorageBroken: 1000,
+    errors.Unavailable: 1000,
+}
+# As gRPC's own clients understand it (gRFC A6).
+RETRY_KEY = "grpc-retry-pushback-ms"
 
 
 @dataclass(frozen=True)
@@ -33,10 +48,12 @@ class Refusal:
     Attributes:
         code: gRPC status code.
         message: What was expected and what came; nothing of the inside.
+        retry_ms: Milliseconds after which the same request may do better; None: never.
     """
 
     code: StatusCode
     message: str
+    retry_ms: int | None = None
 
     @property
     def reason(self) -> str:
@@ -54,7 +71,7 @@ def refusal(error: Exception) -> Refusal:
     """Looks an error up; one that no table names becomes INTERNAL with an id that the log has."""
     for kind in type(error).__mro__:
         if kind in CODES:
-            return Refusal(CODES[kind], str(error))
+            return Refusal(CODES[kind], str(error), RETRY_MS.get(kind))
     incident = uuid.uuid4().hex[:12]
     _log.error("internal_error", incident=incident, exc_info=error)
     return Refusal(

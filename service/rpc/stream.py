@@ -11,16 +11,46 @@ from service.rpc.status import Refusal
 _END = None
 
 
+class Room:
+    """How many requests, and bytes of them, one stream may have under way.
+
+    Args:
+        most: Requests.
+        most_bytes: Their bytes; a single larger one goes alone.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._taken: list[int] = []
+        self._changed = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Waits until there is room for a request."""
+        while self._taken and (
+            len(self._taken) >= self._most or sum(self._taken) + size > self._most_bytes
+        ):
+            self._changed.clear()
+            await self._changed.wait()
+        self._taken.append(size)
+
+    def leave(self, size: int) -> None:
+        """A request was answered, and the answer is on its way."""
+        self._taken.remove(size)
+        self._changed.set()
+
+
 class StreamSession:
     """One client's stream.
 
-    When `in_flight` requests are unanswered the service stops reading, and the transport holds the
-    client back: a stream is slowed down where single requests would be refused.
+    A request takes its room until its answer has gone to the transport, which holds back what the
+    client does not read. So a stream whose client sends fast or reads slowly is slowed down, where
+    single requests would be refused, and what it costs is bounded.
 
     Args:
         calls: What requests do.
         refuse: Error of a request for a model → what the client is told.
         in_flight: Unanswered requests at a time.
+        most_bytes: Bytes of those requests.
         stopping: Set when the service stops; the stream then answers what it has read and ends.
     """
 
@@ -28,14 +58,16 @@ class StreamSession:
         self,
         calls: Calls,
         refuse: Callable[[Exception, str], Refusal],
+        *,
         in_flight: int,
+        most_bytes: int,
         stopping: asyncio.Event,
     ) -> None:
         self._calls = calls
         self._refuse = refuse
-        self._slots = asyncio.Semaphore(in_flight)
+        self._room = Room(in_flight, most_bytes)
         self._stopping = stopping
-        self._replies: asyncio.Queue[pb.StreamReply | None] = asyncio.Queue()
+        self._replies: asyncio.Queue[tuple[pb.StreamReply, int] | None] = asyncio.Queue()
 
     async def replies(
         self, requests: AsyncIterator[pb.StreamRequest]
@@ -43,8 +75,10 @@ class StreamSession:
         """Yields each reply as soon as it is there."""
         reading = asyncio.create_task(self._read_until_stopped(requests))
         try:
-            while (reply := await self._replies.get()) is not _END:
+            while (answer := await self._replies.get()) is not _END:
+                reply, size = answer
                 yield reply
+                self._room.leave(size)
             await reading
         finally:
             reading.cancel()
@@ -68,19 +102,21 @@ class StreamSession:
         self, requests: AsyncIterator[pb.StreamRequest], answers: asyncio.TaskGroup
     ) -> None:
         async for request in requests:
-            await self._slots.acquire()
-            answers.create_task(self._answer(request))
+            size = request.ByteSize()
+            await self._room.take(size)
+            answers.create_task(self._answer(request, size))
 
-    async def _answer(self, request: pb.StreamRequest) -> None:
+    async def _answer(self, request: pb.StreamRequest, size: int) -> None:
         try:
             reply = await self._reply(request)
         except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
             refusal = self._refuse(error, _model(request))
-            reply = pb.StreamReply(fault=pb.Fault(code=refusal.number, message=refusal.message))
-        finally:
-            self._slots.release()
+            fault = pb.Fault(
+                code=refusal.number, message=refusal.message, retry_after_ms=refusal.retry_ms
+            )
+            reply = pb.StreamReply(fault=fault)
         reply.number = request.number
-        self._replies.put_nowait(reply)
+        self._replies.put_nowait((reply, size))
 
     async def _reply(self, request: pb.StreamRequest) -> pb.StreamReply:
         match request.WhichOneof("request"):

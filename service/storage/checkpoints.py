@@ -34,6 +34,7 @@ from service.storage.records import Position
 FORMAT = 2
 MANIFEST, META, TENSORS = "manifest.json", "meta.json", "tensors.safetensors"
 SERVICE = "service.bin"
+CHECKPOINTS = "*-event-*"
 _NAME = re.compile(r"(\d{6,})-event-(\d+)")
 _UNFINISHED, _DAMAGED = ".unfinished", ".damaged"
 _log = structlog.get_logger(__name__)

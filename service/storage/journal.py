@@ -278,8 +278,8 @@ class Journal:
     def _check(self, path: Path, *, newest: bool) -> tuple[Position, Position]:
         """The places that a segment's records begin after and end at."""
         with path.open("rb") as file:
+            after = end = read_preamble(path, file)
             try:
-                after = end = read_preamble(path, file)
                 for record in read_records(path, file, after):
                     end, self.batch = record.position, record.batch
                     if record.kind == SKIP:
@@ -317,7 +317,11 @@ class Journal:
                 for record in read_records(segment.path, file, place):
                     self._same(record.position, after)
                     number = record.position.number
-                    if number > after.number and record.kind == EVENT and number not in self.skipped:
+                    if (
+                        number > after.number
+                        and record.kind == EVENT
+                        and number not in self.skipped
+                    ):
                         yield record
                     if number == self.position.number:
                         return

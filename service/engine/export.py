@@ -1,0 +1,78 @@
+"""A checkpoint as one run of bytes: a file that moves a model, or a record that rolls one back.
+
+::
+
+    magic (8 bytes), sha256 of the rest (32), checkpoint packed as records are
+"""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from service.engine.packing import pack, unpack
+from service.errors import CorruptRecord
+from service.storage.checkpoints import Checkpoint
+
+MAGIC = b"SCATEXP1"
+_HEAD = len(MAGIC) + 32
+_TENSOR = "tensor."
+
+
+def packed(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint without its place in a journal, which means nothing elsewhere."""
+    values = {
+        "event": checkpoint.event,
+        "spec": checkpoint.spec,
+        "meta": checkpoint.meta,
+        "written_s": checkpoint.written_s,
+    }
+    arrays = {_TENSOR + name: tensor.numpy() for name, tensor in checkpoint.tensors.items()}
+    arrays["service"] = np.frombuffer(checkpoint.service, dtype=np.uint8)
+    content = pack(values, arrays)
+    return MAGIC + hashlib.sha256(content).digest() + content
+
+
+def unpacked(content: bytes) -> Checkpoint:
+    """Inverse of :func:`packed`.
+
+    Raises:
+        CorruptRecord: it is no exported model, or has changed.
+    """
+    if content[: len(MAGIC)] != MAGIC:
+        raise CorruptRecord("the file is no exported model: expected what ExportModel gave")
+    if hashlib.sha256(content[_HEAD:]).digest() != content[len(MAGIC) : _HEAD]:
+        raise CorruptRecord("the exported model has changed or is cut short: export it again")
+    values, arrays = unpack(content[_HEAD:])
+    service = arrays.pop("service").tobytes()
+    return Checkpoint(
+        event=values["event"],
+        spec=values["spec"],
+        tensors={
+            name.removeprefix(_TENSOR): torch.from_numpy(np.array(array))
+            for name, array in arrays.items()
+        },
+        meta=values["meta"],
+        written_s=values["written_s"],
+        service=service,
+    )
+
+
+def renamed(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """The checkpoint of an equal model of another name."""
+    return replace(
+        checkpoint,
+        spec={**checkpoint.spec, "name": name},
+        meta=_meta_renamed(checkpoint.meta, name),
+    )
+
+
+def _meta_renamed(meta: dict[str, Any], name: str) -> dict[str, Any]:
+    shadow = meta["shadow"]
+    return {
+        **meta,
+        "spec": {**meta["spec"], "name": name},
+        "shadow": None if shadow is None else _meta_renamed(shadow, name),
+    }

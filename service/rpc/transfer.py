@@ -1,0 +1,50 @@
+"""Models as files that come and go in parts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from service._generated import scatonline_pb2 as pb
+from service.engine import Models
+from service.errors import InvalidRequest
+
+_PART_BYTES = 2**20
+
+
+async def parts(models: Models, name: str) -> AsyncIterator[pb.Part]:
+    """A model's present state, part by part.
+
+    Raises:
+        UnknownModel: there is none of that name.
+        Unavailable: the service is stopping.
+    """
+    exported = await asyncio.wrap_future(models.engine(name).export())
+    content = memoryview(await asyncio.to_thread(exported))
+    for begin in range(0, len(content), _PART_BYTES):
+        yield pb.Part(data=bytes(content[begin : begin + _PART_BYTES]))
+
+
+async def received(
+    models: Models, requests: AsyncIterator[pb.ImportModelRequest], most_bytes: int
+) -> pb.ImportModelReply:
+    """Makes a model of the parts that come, or replaces one.
+
+    Raises:
+        InvalidRequest: nothing came, too much, or no exported model.
+        DuplicateName, StateVersionError, Overloaded, StorageError: as :meth:`Models.import_`.
+    """
+    first: pb.ImportModelRequest | None = None
+    content = bytearray()
+    async for request in requests:
+        first = first or request
+        content += request.data
+        if len(content) > most_bytes:
+            raise InvalidRequest(
+                f"data: got more than {most_bytes} bytes, expected at most that many: raise "
+                "limits.import_bytes"
+            )
+    if first is None:
+        raise InvalidRequest("data: got nothing, expected the parts of an exported model")
+    name, event = await asyncio.to_thread(
+        models.import_, bytes(content), first.model, first.replace
+    )
+    return pb.ImportModelReply(model=name, event=event)
