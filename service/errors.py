@@ -5,6 +5,7 @@
     ServiceError
     ├── InvalidRequest      a message cannot be read as what it claims to be
     ├── UnknownModel        no model of that name is served
+    ├── UnknownCheckpoint   a model has no checkpoint of that event
     ├── NotReady            the model cannot do this yet, or is doing it already
     ├── Overloaded          the model's queue is full
     ├── Unavailable         the service is stopping
@@ -29,6 +30,10 @@ class InvalidRequest(ServiceError):
 
 class UnknownModel(ServiceError):
     """No model of that name is served."""
+
+
+class UnknownCheckpoint(ServiceError):
+    """A model has no checkpoint of that event."""
 
 
 class NotReady(ServiceError):
