@@ -148,9 +148,9 @@ class App:
                 notices,
                 instruments,
                 VERSION,
-                settings.server,
-                settings.limits,
-                entrance,
+                server=settings.server,
+                limits=settings.limits,
+                entrance=entrance,
             )
             self._opened = opened.pop_all()
 

@@ -1,8 +1,9 @@
-"""From a model's folder to an engine: its checkpoints, its journal, and where it begins without them."""
+"""From a model's folder to an engine: checkpoints, journal, and where it begins without them."""
 
 from collections.abc import Callable
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from scatonline.config import ModelSpec
 from scatonline.model import Model
@@ -15,6 +16,7 @@ from service.engine import (
     Reactions,
     Served,
     ServedLimits,
+    WriterLimits,
     recovered,
 )
 from service.errors import CorruptRecord
@@ -59,8 +61,8 @@ class Opener:
     def open(self, spec: ModelSpec, begin: Checkpoint | None = None) -> Engine:
         """The engine of a model, where its folder says that it was.
 
-        A model without checkpoints begins with `begin`, or with what was fitted for it, or untaught,
-        and has a checkpoint from then on.
+        A model without checkpoints begins with `begin`, or with what was fitted for it, or
+        untaught, and has a checkpoint from then on.
 
         Raises:
             CorruptRecord: no checkpoint is whole, or the journal has changed.
@@ -69,6 +71,10 @@ class Opener:
             SettingsError: the model's family is to be chosen and there is nothing to choose it
                 from, or there is nothing where it is to start from.
         """
+        with bound_contextvars(model=spec.name):
+            return self._open(spec, begin)
+
+    def _open(self, spec: ModelSpec, begin: Checkpoint | None) -> Engine:
         storage, limits = self._settings.storage, self._settings.limits
         folder = storage.directory / spec.name
         store = CheckpointStore(folder, storage.keep)
@@ -100,13 +106,21 @@ class Opener:
             saved=(checkpoint.position.number, checkpoint.event),
             written=reactions.checkpointed,
         )
-        bounds = EngineLimits(
+        bounds = WriterLimits(
             queue_depth=limits.queue_depth,
             batch=limits.batch,
             linger_s=limits.linger_s,
             report_every_s=self._settings.metrics.refresh_s,
         )
-        return Engine(served, journal, saver, own, reactions, bounds, self._on_failure)
+        return Engine(
+            served,
+            journal,
+            saver,
+            own,
+            reactions=reactions,
+            limits=EngineLimits(bounds),
+            on_failure=self._on_failure,
+        )
 
     def _first(
         self, spec: ModelSpec, begin: Checkpoint | None, store: CheckpointStore, journal: Journal

@@ -49,8 +49,8 @@ class ServerSettings(Section):
     Attributes:
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
-        drain_s: Seconds that learning from what waits may take after a stop signal, and then open calls
-            to end.
+        drain_s: Seconds that learning from what waits may take after a stop signal, and then open
+            calls to end.
     """
 
     host: str = "127.0.0.1"
@@ -120,7 +120,7 @@ class StorageSettings(Section):
         directory: Folder that holds one folder per model; one process at a time uses it.
         checkpoint_every_s: Seconds between checkpoints of a model that changes.
         keep: Newest checkpoints kept per model; 2 or more survive a damaged one.
-        journal_bytes: Bytes by which a journal may grow before a checkpoint is written all the same.
+        journal_bytes: Bytes by which a journal may grow before a checkpoint is written anyway.
     """
 
     directory: Path = Path("scatonline-state")

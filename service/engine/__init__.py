@@ -1,7 +1,7 @@
 """The single writer of each model: a bounded queue in front of one thread that owns the model.
 
 An event goes through the files in this order: `inbox` (queued), `admission` (checked, and put
-together with others), the journal (stored), `events` (applied to what is `served`), `engine`
+together with others), the journal (stored), `events` (applied to what is `served`), `writer`
 (published and answered), `reactions` (told).
 """
 
@@ -32,6 +32,7 @@ from service.engine.recovery import recovered
 from service.engine.saver import CheckpointSaver
 from service.engine.served import Served, ServedLimits
 from service.engine.status import EngineStatus
+from service.engine.writer import WriterLimits
 
 __all__ = [
     "AppliedDecision",
@@ -58,5 +59,6 @@ __all__ = [
     "StorageReady",
     "StructureDecided",
     "Watcher",
+    "WriterLimits",
     "recovered",
 ]

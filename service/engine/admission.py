@@ -1,8 +1,8 @@
 """Which changes go into the journal together.
 
 A change is let in if the model would take it as it is now. One that others before it in the same
-flush could decide about – the same sample twice, a label right after its sample – waits for the next
-flush, so that nothing is stored that will be refused.
+flush could decide about – the same sample twice, a label right after its sample – waits for the
+next flush, so that nothing is stored that will be refused.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from service.engine.served import Served
 class Linger:
     """How long to wait for more changes before a flush.
 
-    A flush costs the same for one change and for many. When the last one carried several, as many will
-    probably come again, and waiting for them for less time than a flush takes pays; a lone sender is
-    never made to wait.
+    A flush costs the same for one change and for many. When the last one carried several, as many
+    will probably come again, and waiting for them for less time than a flush takes pays; a lone
+    sender is never made to wait.
 
     Args:
         longest_s: Never longer than this.
@@ -63,7 +63,7 @@ class Admission:
         self._refused = refused
 
     def batch(self, first: Change[Any], served: Served) -> list[Change[Any]]:
-        """The changes to be stored now, with their futures running: `first` and what goes with it."""
+        """The changes to be stored now, their futures running: `first` and what goes with it."""
         let_in: list[Change[Any]] = []
         under_way: set[tuple[str, str, str]] = set()
         change: Change[Any] | None = first

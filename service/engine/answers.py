@@ -1,4 +1,4 @@
-"""What was answered to whom: a request that is sent again gets the same answer and changes nothing."""
+"""What was answered to whom: a request that comes again gets the same and changes nothing."""
 
 import json
 from collections import OrderedDict

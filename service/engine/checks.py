@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import Future
+from contextvars import copy_context
 
 import structlog
 
@@ -62,9 +63,13 @@ class StructureChecks:
         if check is None:
             raise NotReady(f"model {model.spec.name!r}: {model.structure_ready()}")
         self._applied = applied
-        # A daemon, so that a long check cannot keep a stopping process alive.
+        # A daemon, so that a long check cannot keep a stopping process alive; in the writer's
+        # context, which its lines in the log name.
         self._thread = threading.Thread(
-            target=self._run, args=(check,), name=f"check-{model.spec.name}", daemon=True
+            target=copy_context().run,
+            args=(self._run, check),
+            name=f"check-{model.spec.name}",
+            daemon=True,
         )
         self._thread.start()
 

@@ -93,7 +93,7 @@ class Models:
         return self._entry(name).in_settings
 
     def open(self, configured: tuple[ModelSpec, ...]) -> None:
-        """Builds the models of the settings, then those that were made while an earlier process ran.
+        """Builds the models of the settings, then those that earlier processes were asked to make.
 
         Raises:
             StorageError: a folder cannot be used.

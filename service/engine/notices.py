@@ -1,4 +1,4 @@
-"""What happens to models, told to whoever watches; one who does not keep up misses some, and knows."""
+"""What happens to models, told to whoever watches; who does not keep up misses some, and knows."""
 
 import threading
 from collections import deque

@@ -1,4 +1,4 @@
-"""What is on disk → the state that was: the newest whole checkpoint, and the journal from there on."""
+"""What is on disk → the state that was: the newest whole checkpoint, and the journal from there."""
 
 import time
 from typing import Any

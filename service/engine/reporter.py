@@ -1,4 +1,4 @@
-"""Keeps the report that Prometheus scrapes fresh at a bounded rate, and tells of filters gone far."""
+"""Keeps the report that Prometheus scrapes fresh at a bounded rate; tells of filters gone far."""
 
 import time
 from collections.abc import Callable

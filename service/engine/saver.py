@@ -8,6 +8,7 @@ checkpoint is past go.
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 
 import structlog
 
@@ -87,8 +88,11 @@ class CheckpointSaver:
                 "checkpoint_failed", model=served.model.spec.name, event_number=served.model.event
             )
             return
+        # In the writer's context, which its lines in the log name.
         self._thread = threading.Thread(
-            target=self._write, args=(checkpoint,), name=f"checkpoint-{served.model.spec.name}"
+            target=copy_context().run,
+            args=(self._write, checkpoint),
+            name=f"checkpoint-{served.model.spec.name}",
         )
         self._thread.start()
 

@@ -2,10 +2,16 @@
 
 Each runs up to its engine's queue without giving way, so requests that are started in order are
 queued in order.
+
+Each runs in a task of its own, so what it binds stands on every line that is logged about its
+request.
 """
 
 import asyncio
 import json
+
+from structlog.contextvars import bind_contextvars
+
 from service._generated import scatonline_pb2 as pb
 from service.engine import LearningSet, Models
 from service.rpc import converters, reports
@@ -23,12 +29,14 @@ class Calls:
 
     async def open_session(self, request: pb.OpenSessionRequest) -> pb.OpenSessionReply:
         """Starts a session."""
+        bind_contextvars(session=request.session)
         event = converters.session_opened(request)
         opened = self.models.engine(request.model).submit(event)
         return pb.OpenSessionReply(event=await asyncio.wrap_future(opened))
 
     async def predict(self, request: pb.PredictRequest) -> pb.PredictReply:
         """Predicts with the newest published reader."""
+        bind_contextvars(session=request.session)
         engine = self.models.engine(request.model)
         session, x = converters.predict_input(request)
         prediction = await asyncio.wrap_future(engine.predict(session, x, request.at_least_event))
@@ -36,12 +44,14 @@ class Calls:
 
     async def update(self, request: pb.UpdateRequest) -> pb.UpdateReply:
         """Predicts, scores and learns."""
+        bind_contextvars(session=request.session, sample_id=request.sample_id)
         engine = self.models.engine(request.model)
         outcome = await asyncio.wrap_future(engine.submit(converters.sample_arrived(request)))
         return pb.UpdateReply(outcome=converters.outcome_message(outcome))
 
     async def label(self, request: pb.LabelRequest) -> pb.LabelReply:
         """Gives a waiting sample its target."""
+        bind_contextvars(session=request.session, sample_id=request.sample_id)
         engine = self.models.engine(request.model)
         outcome = await asyncio.wrap_future(engine.submit(converters.label_arrived(request)))
         return pb.LabelReply(outcome=converters.outcome_message(outcome))

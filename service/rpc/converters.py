@@ -77,8 +77,8 @@ def specification(request: pb.CreateModelRequest) -> ModelSpec:
         raise InvalidRequest(str(error)) from error
     if spec.bank.family == AUTO:
         raise InvalidRequest(
-            f"specification: bank.family: got {AUTO!r}, expected the name of a family: choosing one "
-            "needs a recording, which only the settings can name"
+            f"specification: bank.family: got {AUTO!r}, expected the name of a family: choosing "
+            "one needs a recording, which only the settings can name"
         )
     return spec
 

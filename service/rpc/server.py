@@ -43,6 +43,7 @@ class RpcServer:
         notices: Notices,
         instruments: Instruments,
         version: str,
+        *,
         server: ServerSettings,
         limits: LimitSettings,
         entrance: Entrance,
@@ -93,7 +94,7 @@ class RpcServer:
         return port
 
     def storage_changed(self, ready: bool) -> None:
-        """Reports NOT_SERVING while a model's disk takes nothing; predictions are answered still."""
+        """Reports NOT_SERVING while a model's disk takes nothing; it still predicts."""
         self._storage_ready = ready
         reporting = asyncio.ensure_future(self._report())
         self._reporting.add(reporting)

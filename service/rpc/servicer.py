@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+from structlog.contextvars import bound_contextvars
 
 from service._generated import scatonline_pb2 as pb
 from service._generated import scatonline_pb2_grpc
@@ -18,7 +19,7 @@ from service.rpc.stream import StreamSession
 from service.rpc.transfer import parts, received
 from service.rpc.watch import watched
 from service.settings import LimitSettings
-from service.telemetry import UNKNOWN_MODEL, Instruments
+from service.telemetry import Instruments
 
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -235,7 +236,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         await context.abort(told.code, told.message, trailing)
 
     def _refuse(self, error: Exception, model: str) -> Refusal:
-        told = refusal(error)
-        known = model if model in self._calls.models else UNKNOWN_MODEL
-        self._instruments.count_rejected(known, told.reason)
+        with bound_contextvars(model=model):
+            told = refusal(error)
+        self._instruments.count_rejected(model, told.reason)
         return told

@@ -8,8 +8,8 @@
         tensors.safetensors    the model's tensors
         service.bin            what the service remembers beside it
 
-A checkpoint holds every event up to its place in the journal and nothing of the later ones, which the
-journal has.
+A checkpoint holds every event up to its place in the journal and nothing of the later ones, which
+the journal has.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from safetensors.torch import load, save
 from service.errors import CorruptRecord, StorageError
 from service.storage.failpoints import reach
 from service.storage.folder import sync_folder, write_durably
-from service.storage.records import Position
+from service.storage.records import START, Position
 
 FORMAT = 2
 MANIFEST, META, TENSORS = "manifest.json", "meta.json", "tensors.safetensors"
@@ -59,13 +59,13 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
     meta: dict[str, Any]
     written_s: float
-    position: Position = Position()
+    position: Position = START
     service: bytes = b""
 
 
 @dataclass(frozen=True)
 class CheckpointSummary:
-    """One checkpoint of a list: the events that it has seen, and when it was written (Unix time)."""
+    """One checkpoint of a list: events that it has seen, and when it was written (Unix time)."""
 
     event: int
     written_s: float

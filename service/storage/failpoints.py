@@ -1,9 +1,9 @@
 """Named places in the storage's course at which a test can make things go wrong.
 
-A process is started with `SCATFAILPOINTS="journal.flush=eio@3;checkpoint.rename=kill"`: the third time
-that the journal is about to be flushed, the call fails with EIO; the first time that a checkpoint is
-about to be renamed, the process is killed. Without the variable a place costs one look at an empty
-table. The names follow etcd's failpoints in spirit: before and after every write.
+A process is started with `SCATFAILPOINTS="journal.flush=eio@3;checkpoint.rename=kill"`: the third
+time that the journal is about to be flushed, the call fails with EIO; the first time that a
+checkpoint is about to be renamed, the process is killed. Without the variable a place costs one
+look at an empty table. They stand before and after every write, as etcd's failpoints do.
 """
 
 import errno
@@ -38,8 +38,8 @@ def arm(plan: Mapping[str, str]) -> None:
     """Replaces what happens at which place.
 
     Args:
-        plan: Place → `kill`, `eio` or `enospc`, with `@n` for the nth time it is reached and `@n+` for
-            every time from then on; none = the first time.
+        plan: Place → `kill`, `eio` or `enospc`, with `@n` for the nth time that it is reached and
+            `@n+` for every time from then on; none = the first time.
 
     Raises:
         SettingsError: no such place or action.

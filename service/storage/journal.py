@@ -7,8 +7,8 @@
         00000000000000004712.records    the one that is being written
 
 Many records share one flush (group commit); what was flushed survives any crash. Segments begin at
-checkpoints and go when every kept checkpoint is past them. See :mod:`service.storage.records` for what
-lies in a segment, and `docs/decisions/0009` for why it is not a database.
+checkpoints and go when every kept checkpoint is past them. See :mod:`service.storage.records` for
+what lies in a segment, and `docs/decisions/0009` for why it is not a database.
 """
 
 import errno
@@ -26,6 +26,7 @@ from service.storage.folder import sync_folder, write_durably
 from service.storage.records import (
     EVENT,
     SKIP,
+    START,
     Position,
     Record,
     Torn,
@@ -65,7 +66,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.position = Position()
+        self.position = START
         self.batch = 0
         self.skipped: set[int] = set()
         self._folder = folder
@@ -331,6 +332,6 @@ class Journal:
     def _same(self, place: Position, after: Position) -> None:
         if place.number == after.number and place.chain != after.chain:
             raise CorruptRecord(
-                f"{self._folder}: record {place.number} is another one than the checkpoint has seen: "
-                "journal and checkpoint are not of one model"
+                f"{self._folder}: record {place.number} is another one than the checkpoint has "
+                "seen: journal and checkpoint are not of one model"
             )

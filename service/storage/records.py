@@ -7,12 +7,12 @@
     record    length of the body (u32), kind (u32), number (u64), batch (u64), crc32 of these (u32),
               body, chain (16)
 
-Little-endian throughout. A record's chain is the BLAKE2b hash of the chain before it, its header and
-its body: a record that was changed, moved or taken out breaks it.
+Little-endian throughout. A record's chain is the BLAKE2b hash of the chain before it, its header
+and its body: a record that was changed, moved or taken out breaks it.
 
 A write that was cut short leaves less than a record says, or zeros. Whatever else does not fit was
-written whole once and has changed since: that is damage. The header has a check of its own so that a
-changed length cannot pass for a record that was cut short.
+written whole once and has changed since: that is damage. The header has a check of its own so that
+a changed length cannot pass for a record that was cut short.
 """
 
 import struct
@@ -27,7 +27,7 @@ from service.errors import CorruptRecord
 
 MAGIC = b"SCATJNL1"
 CHAIN_BYTES = 16
-START = bytes(CHAIN_BYTES)
+_NO_CHAIN = bytes(CHAIN_BYTES)
 EVENT, SKIP = 0, 1
 _PREAMBLE = struct.Struct(f"<8sQ{CHAIN_BYTES}s")
 _HEADER = struct.Struct("<IIQQ")
@@ -46,7 +46,10 @@ class Position:
     """
 
     number: int = 0
-    chain: bytes = START
+    chain: bytes = _NO_CHAIN
+
+
+START = Position()
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Record:
     end: int
 
 
-class Torn(Exception):  # noqa: N818 (no error: the end of what was written)
+class Torn(Exception):
     """The file ends in a write that was cut short.
 
     Attributes:

@@ -31,7 +31,7 @@ def bodies(journal: Journal, after: Position | None = None) -> list[bytes]:
 
 
 def newest_segment(folder: Path) -> Path:
-    return sorted(folder.glob("*.records"))[-1]
+    return max(folder.glob("*.records"))
 
 
 def test_what_was_appended_comes_back_in_order(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_tail_torn_in_an_older_segment_is_damage(tmp_path: Path) -> None:
     journal.rotate()
     journal.append([b"6"])
     journal.close()
-    oldest = sorted((tmp_path / "j").glob("*.records"))[0]
+    oldest = min((tmp_path / "j").glob("*.records"))
     oldest.write_bytes(oldest.read_bytes()[:-3])
     with pytest.raises(CorruptRecord, match="ends in the middle of a record"):
         Journal(tmp_path / "j")
