@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from scatonline.errors import ScatOnlineError
 from scatonline.reader import Reader
@@ -131,6 +132,7 @@ class Writer:
         return self._hurried.is_set()
 
     def _run(self) -> None:
+        bind_contextvars(model=self._name)
         failed = False
         try:
             while not (self.inbox.finished or self.hurried):
@@ -206,6 +208,7 @@ class Writer:
         except (ScatOnlineError, ServiceError) as refusal:
             result.set_exception(refusal)
         except Exception as error:  # noqa: BLE001 (told; the state is made anew)
+            _log.exception("event_broke", **_place(event))
             result.set_exception(error)
             return False
         else:
@@ -230,7 +233,7 @@ class Writer:
             number: Record of the event.
             rest: Events of the same flush that come after it; they are on disk too.
         """
-        _log.error("event_broke", model=self._name, record=number)
+        _log.warning("record_skipped", record=number)
         self._journal.skip(number)
         checkpoint = self._saver.newest()
         assert checkpoint is not None, "a model has a checkpoint from its beginning on"
@@ -276,3 +279,9 @@ class Writer:
         if time.monotonic() - self._probed_s >= self._limits.probe_every_s:
             self._probed_s = time.monotonic()
             self._set_storage_ready(self._journal.probe())
+
+
+def _place(event: Event[Any]) -> dict[str, str]:
+    """Session and sample of an event that has them, for the log."""
+    request = event.request()
+    return {} if request is None else {"session": request.session, "sample_id": request.sample_id}
