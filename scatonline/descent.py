@@ -2,7 +2,9 @@
 
 SGD with momentum, or Adam (Kingma & Ba 2015), in the unconstrained coordinates of a bank; then
 each parameter's step is cut to a cap in its natural unit: radians for angles, log-ratio for the
-rest. One state row a filter, so that filters may come and go.
+rest. Filters that are tied make the same step in everything but their directions; under ``earned``
+those of a scale that were not freed (:mod:`scatonline.freedom`). One state row a filter, so that
+filters may come and go.
 """
 
 from collections.abc import Mapping
@@ -12,8 +14,11 @@ from torch import Tensor
 
 from scatonline.config import LearningSpec
 from scatonline.filterbank import FilterBank
+from scatonline.freedom import Freedom, shaping
+from scatonline.structure import GroupCar
 
 _ADAM = (0.9, 0.99, 1e-12)
+_TABLES = ("first", "second", "steps")
 
 
 class Descent:
@@ -23,6 +28,7 @@ class Descent:
         first: Running mean of gradients, ``(filters, parameters)``.
         second: Running mean of squared gradients.
         steps: Steps that each filter has taken, ``(filters, 1)``.
+        freedom: Who takes steps of its own, where that has to be earned.
     """
 
     def __init__(self, spec: LearningSpec, bank: FilterBank) -> None:
@@ -31,6 +37,14 @@ class Descent:
         self.first = torch.zeros_like(bank.theta.detach())
         self.second = torch.zeros_like(self.first)
         self.steps = self.first.new_zeros(len(bank), 1)
+        self.freedom = Freedom(bank) if spec.tie == "earned" else None
+
+    @property
+    def freed(self) -> list[bool]:
+        """Of every filter, whether it has earned steps of its own."""
+        if self.freedom is None:
+            return [False] * len(self.steps)
+        return [bool(free) for free in self.freedom.freed[:, 0]]
 
     def step(self, bank: FilterBank, gradient: Tensor, factor: float = 1.0) -> None:
         """Moves ``bank.theta`` against ``gradient``.
@@ -42,6 +56,8 @@ class Descent:
         """
         finite = torch.isfinite(gradient).all(1, keepdim=True)
         gradient = torch.where(finite, gradient, torch.zeros_like(gradient))
+        if self.freedom is not None:
+            self.freedom.note(bank, gradient)
         self.steps = self.steps + 1
         direction = self._tied(bank, self._direction(self._tied(bank, gradient)))
         proposed = bank.theta.detach() - factor * self.spec.rate * direction
@@ -49,42 +65,73 @@ class Descent:
             # Not even by the momentum of earlier gradients.
             bank.theta.copy_(torch.where(finite, self._capped(bank, proposed), bank.theta))
 
+    def review(
+        self, bank: FilterBank, cars: Mapping[str, GroupCar], z: float, harmless: float
+    ) -> None:
+        """Frees filters that have earned it and ties others again, see :meth:`Freedom.review`.
+
+        Whoever is freed or tied starts from rest.
+        """
+        if self.freedom is None:
+            return
+        for row in self.freedom.review(bank, cars, z, harmless):
+            for name in _TABLES:
+                table = getattr(self, name).clone()
+                table[row] = 0
+                setattr(self, name, table)
+
     def insert(self, row: int) -> None:
         """Makes room for a filter that starts at ``row``."""
-        for name in ("first", "second", "steps"):
+        for name in _TABLES:
             table = getattr(self, name)
             blank = table.new_zeros(1, table.shape[1])
             setattr(self, name, torch.cat((table[:row], blank, table[row:])))
+        if self.freedom is not None:
+            self.freedom.insert(row)
 
     def remove(self, row: int) -> None:
         """Forgets the filter that was at ``row``."""
-        for name in ("first", "second", "steps"):
+        for name in _TABLES:
             table = getattr(self, name)
             setattr(self, name, torch.cat((table[:row], table[row + 1 :])))
+        if self.freedom is not None:
+            self.freedom.remove(row)
 
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps."""
-        return {"first": self.first, "second": self.second, "steps": self.steps}
+        own = {name: getattr(self, name) for name in _TABLES}
+        return own if self.freedom is None else own | self.freedom.tensors()
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Inverse of :meth:`tensors`."""
-        self.first, self.second, self.steps = (tensors[k] for k in ("first", "second", "steps"))
+        for name in _TABLES:
+            setattr(self, name, tensors[name])
+        if self.freedom is not None:
+            self.freedom.load(tensors)
 
     def _tied(self, bank: FilterBank, rows: Tensor) -> Tensor:
         """Means over the filters that move together, of all but directions.
 
         Twice a step: filters that came at different times have different momenta.
         """
-        if self.spec.tie == "filter":
-            return rows
-        tied = rows.clone()
-        shared = [p.kind != "direction" for p in bank.family.parameters]
-        groups = [bank.rows(scale) for scale in bank.scales]
-        for group in groups if self.spec.tie == "scale" else [list(range(len(bank)))]:
+        tied, shared = rows.clone(), shaping(bank)
+        for group in self._groups(bank):
             mean = rows[group].mean(0, keepdim=True)
-            columns = torch.tensor(shared, device=rows.device)
-            tied[group] = torch.where(columns, mean, rows[group])
+            tied[group] = torch.where(shared, mean, rows[group])
         return tied
+
+    def _groups(self, bank: FilterBank) -> list[list[int]]:
+        """Rows of the filters that move together."""
+        if self.spec.tie == "filter":
+            return []
+        if self.spec.tie == "layer":
+            return [list(range(len(bank)))]
+        scales = [bank.rows(scale) for scale in bank.scales]
+        if self.freedom is None:
+            return scales
+        freed = self.freed
+        left = ([row for row in rows if not freed[row]] for rows in scales)
+        return [rows for rows in left if rows]
 
     def _direction(self, gradient: Tensor) -> Tensor:
         if self.spec.optimiser == "sgd":

@@ -1,7 +1,7 @@
 """How far filters have moved since they were made."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +35,7 @@ class FilterReport:
         car_se: Standard error of ``car``.
         car_upper: Upper confidence bound on ``car``.
         born_event: Event that made it; 0 for the first filters.
+        freed: Whether it has earned steps of its own (``learning.tie: earned``).
     """
 
     id: str
@@ -46,10 +47,14 @@ class FilterReport:
     car_se: float | None
     car_upper: float | None
     born_event: int
+    freed: bool = False
 
 
 def reports(
-    banks: Sequence[FilterBank], cars: Sequence[GroupCar], born: Mapping[str, int]
+    banks: Sequence[FilterBank],
+    cars: Sequence[GroupCar],
+    born: Mapping[str, int],
+    freed: Collection[str] = (),
 ) -> tuple[FilterReport, ...]:
     """Every filter, layer by layer.
 
@@ -57,6 +62,7 @@ def reports(
         banks: By layer.
         cars: Of the last structure check.
         born: Event that made a filter, for those added later.
+        freed: Ids of filters that take steps of their own.
     """
     by_id = {car.filter_id: car for car in cars}
     found = []
@@ -74,6 +80,7 @@ def reports(
                     car_se=car.se if car else None,
                     car_upper=car.upper if car else None,
                     born_event=born.get(name.id, 0),
+                    freed=name.id in freed,
                 )
             )
     return tuple(found)

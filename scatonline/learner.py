@@ -20,7 +20,7 @@ from scatonline.past import Past, beside, sources
 from scatonline.readout import WindowReadout
 from scatonline.scattering import Scattering
 from scatonline.session import Session
-from scatonline.structure import Move
+from scatonline.structure import Move, StructureDecision, quantile
 
 # Samples before the first estimate of the columns' scales; doubled for each next one.
 _FIRST_SCALES = 8
@@ -165,6 +165,29 @@ class Learner:
         )
         self.rebuild()
         return index
+
+    def reconsider(self, decision: StructureDecision) -> None:
+        """Frees filters from their scales, or ties them again, by a structure check's CARs.
+
+        Args:
+            decision: Of the check; its look says how much error it may spend, and all filters
+                that are tied share that.
+        """
+        tied = sum(len(bank) for bank in self.banks()) - len(self.freed())
+        z = quantile(self.spec.structure, decision.look, 1, tied)
+        harmless = self.spec.structure.epsilon * max(decision.baseline_score, 0.0)
+        cars = {car.filter_id: car for car in decision.cars}
+        for bank, descent in zip(self.banks(), self.descents, strict=True):
+            descent.review(bank, cars, z, harmless)
+
+    def freed(self) -> frozenset[str]:
+        """Ids of the filters that were freed from their scales."""
+        return frozenset(
+            name.id
+            for bank, descent in zip(self.banks(), self.descents, strict=True)
+            for name, free in zip(bank.names, descent.freed, strict=True)
+            if free
+        )
 
     def retreat(self, fixed: "Learner") -> None:
         """Takes another learner's filters, columns and scales, and learns on, a tenth as fast."""

@@ -352,6 +352,7 @@ class Model:
             for session in self._sessions.values():
                 session.restructure(index, single, cells)
             self._pending.restructure(index[:single])
+        self.learner.reconsider(decision)
         self.event += 1
         self.structure = replace(
             past,
@@ -370,7 +371,8 @@ class Model:
         """Every filter: parameters, drift since it was made, last CAR."""
         if not self.learner.layout.uses_scattering:
             return ()
-        return reports(self.learner.banks(), self.structure.cars, self.structure.born)
+        past, freed = self.structure, self.learner.freed()
+        return reports(self.learner.banks(), past.cars, past.born, freed)
 
     def bounds(self) -> dict[int, tuple[float, float]]:
         """Smallest and largest Littlewood–Paley sum A(ω) by layer."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from scatonline.config.checks import one_of, positive, require
 
-Tie = Literal["filter", "scale", "layer"]
+Tie = Literal["filter", "scale", "layer", "earned"]
 Optimiser = Literal["sgd", "adam"]
 
 
@@ -25,7 +25,8 @@ class LearningSpec:
             share of an interval where it is no ratio.
         tie: Which filters move together in everything but their directions: none (``filter``),
             those of a ``scale``, or of a whole ``layer``. One shape learned from all of them needs
-            fewer samples.
+            fewer samples. ``earned``: those of a scale, but for filters that a structure check has
+            freed (docs/learning.md); without checks none ever is.
     """
 
     enabled: bool = True
@@ -46,4 +47,4 @@ class LearningSpec:
         require(self.warmup >= 0, "learning.warmup", self.warmup, "at least 0")
         positive("learning.max_angle_rad", self.max_angle_rad)
         positive("learning.max_log_step", self.max_log_step)
-        one_of("learning.tie", self.tie, ("filter", "scale", "layer"))
+        one_of("learning.tie", self.tie, ("filter", "scale", "layer", "earned"))

@@ -1,6 +1,6 @@
 """Structure search: the CAR index, and which filters to drop or add because of it."""
 
-from scatonline.structure.car import Difference
+from scatonline.structure.car import Difference, quantile
 from scatonline.structure.decision import GroupCar, Move, RecentDrop, StructureDecision
 from scatonline.structure.memory import StructureState
 from scatonline.structure.ridge import fit
@@ -18,4 +18,5 @@ __all__ = [
     "StructureState",
     "Window",
     "fit",
+    "quantile",
 ]
