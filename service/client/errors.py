@@ -4,8 +4,10 @@ from typing import cast
 
 import grpc
 
+from service._generated import scatonline_pb2 as pb
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-RETRY_AFTER = "retry-after-ms"
+_RETRY_AFTER = "grpc-retry-pushback-ms"  # gRFC A6
 
 
 class ClientError(Exception):
@@ -32,9 +34,11 @@ class ClientError(Exception):
         return cls(call.code(), call.details() or "", _retry_after_s(call))
 
     @classmethod
-    def from_number(cls, number: int, message: str) -> "ClientError":
-        """From a status code as it travels."""
-        return cls(_CODES.get(number, grpc.StatusCode.UNKNOWN), message)
+    def from_fault(cls, fault: pb.Fault) -> "ClientError":
+        """From what a stream's request was refused with."""
+        code = _CODES.get(fault.code, grpc.StatusCode.UNKNOWN)
+        after_s = fault.retry_after_ms / 1000 if fault.HasField("retry_after_ms") else None
+        return cls(code, fault.message, after_s)
 
     @classmethod
     def from_break(cls, error: Exception) -> "ClientError":
@@ -53,6 +57,6 @@ class ClientError(Exception):
 
 def _retry_after_s(call: grpc.Call) -> float | None:
     for key, value in call.trailing_metadata() or ():
-        if key == RETRY_AFTER and isinstance(value, str) and value.isdecimal():
+        if key == _RETRY_AFTER and isinstance(value, str) and value.isdecimal():
             return int(value) / 1000
     return None

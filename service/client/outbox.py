@@ -36,7 +36,7 @@ class _Unanswered:
     def answer(self, reply: pb.StreamReply) -> None:
         try:
             if reply.HasField("fault"):
-                raise ClientError.from_number(reply.fault.code, reply.fault.message)
+                raise ClientError.from_fault(reply.fault)
             result = self.read(getattr(reply, self.field))
         except ClientError as error:
             self.refuse(error)
@@ -109,7 +109,7 @@ class Outbox:
             ClientError: the reply says that the connection is of no use any more.
         """
         if self._lasting and reply.fault.code == _UNAVAILABLE:
-            raise ClientError.from_number(reply.fault.code, reply.fault.message)
+            raise ClientError.from_fault(reply.fault)
         if reply.number not in self._unanswered:
             raise ClientError(
                 grpc.StatusCode.INTERNAL,

@@ -18,6 +18,7 @@ LONGEST_PAUSE_S = 2.0
 CONNECT_S = 5.0
 """Seconds that gRPC may take to connect before it says that it cannot."""
 
+_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 Clock = Callable[[], float]
 
 
@@ -32,6 +33,19 @@ class Backoff:
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 (chance, no secret)
+
+
+def _again_after_s(error: ClientError, backoff: Backoff) -> float:
+    """Seconds after which it may go better; raises `error` if it never will.
+
+    A message that is too large is RESOURCE_EXHAUSTED like a queue that is full; only of the queue
+    does the service say when to come again.
+    """
+    if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after_s is None:
+        raise error
+    if error.code not in _PASSING:
+        raise error
+    return max(backoff.next_s(), error.retry_after_s or 0.0)
 
 
 class Attempts:
@@ -58,11 +72,9 @@ class Attempts:
             error: How the last one ended.
             repeatable: The request may be sent again though nobody knows whether it arrived.
         """
-        pause_s = self._backoff.next_s()
-        if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after_s is not None:
-            # It was refused before anything was done, so anything may be sent again.
-            pause_s = max(pause_s, error.retry_after_s)
-        elif error.code is not grpc.StatusCode.UNAVAILABLE or not repeatable:
+        pause_s = _again_after_s(error, self._backoff)
+        # What was too much was refused before anything was done, so anything may be sent again.
+        if not repeatable and error.code is grpc.StatusCode.UNAVAILABLE:
             raise error
         if pause_s >= self.remaining_s():
             raise error
@@ -102,8 +114,8 @@ class Outage:
             self.over()
         if self._began_s is None:
             self._began_s = now_s
-        pause_s = self._backoff.next_s()
+        pause_s = _again_after_s(error, self._backoff)
         left_s = self._began_s + self._longest_s - now_s
-        if error.code is not grpc.StatusCode.UNAVAILABLE or left_s <= 0.0:
+        if left_s <= 0.0:
             raise error
         return min(pause_s, left_s)

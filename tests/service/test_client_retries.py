@@ -83,7 +83,7 @@ def test_a_service_that_is_away_for_a_moment_is_asked_again(ask: Ask) -> None:
 
 @both
 def test_a_service_that_says_when_to_come_again_is_asked_then(ask: Ask) -> None:
-    later = fails(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms="400")
+    later = fails(grpc.StatusCode.RESOURCE_EXHAUSTED, grpc_retry_pushback_ms="400")
     with scripted(later, gives(predicted(7))) as (script, address):
         began_s = time.monotonic()
         assert ask(address, *PREDICT, 20.0).event == 7
@@ -100,8 +100,8 @@ def test_a_service_that_says_when_to_come_again_is_asked_then(ask: Ask) -> None:
         (grpc.StatusCode.ALREADY_EXISTS, {}),
         (grpc.StatusCode.UNAUTHENTICATED, {}),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, {}),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, {"retry_after_ms": "60000"}),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, {"retry_after_ms": "soon"}),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, {"grpc_retry_pushback_ms": "60000"}),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, {"grpc_retry_pushback_ms": "soon"}),
     ],
 )
 def test_a_refusal_is_told_at_once(
