@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.learning import cost, drift, emg, encoding, pictures, structure, textures
+from benchmarks.learning import cost, drift, emg, encoding, freeing, pictures, structure, textures
 from benchmarks.stability.__main__ import machine
 
 PARTS: dict[str, Any] = {
     "encoding": encoding,
+    "freeing": freeing,
     "structure": structure,
     "emg": emg,
     "drift": drift,
