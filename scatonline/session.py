@@ -51,11 +51,11 @@ class Session:
         spec: ModelSpec,
         name: str,
         outputs: Sequence[str],
-        width: int,
+        cells: Tensor,
         size: float,
         device: str,
     ) -> "Session":
-        """A session that has seen nothing; ``size`` is the mean squared norm of its columns."""
+        """A session that has seen nothing; ``cells`` and ``size`` as a readout asks for them."""
         kind, count = spec.readout.kind, len(outputs)
         kept = spec.structure.window
         if spec.readout.method == "window" and spec.learning.enabled:
@@ -64,7 +64,7 @@ class Session:
         return cls(
             name,
             tuple(outputs),
-            fresh(spec.readout, width, outputs, size, device),
+            fresh(spec.readout, cells, outputs, size, device),
             Window(kept, (spec.channels, *spec.shape), count, device),
             Score(kind, count),
             Realignment(spec.realignment, spec.channels, count, device)
@@ -93,13 +93,18 @@ class Session:
         if self.realignment is not None and decoded is not None:
             self.realignment.learn(decoded, int(target.argmax()))
 
-    def carry_over(self, earlier: "Session") -> None:
+    def carry_over(self, earlier: "Session", kinds: Tensor | None = None) -> None:
         """Starts from what an earlier session knows.
 
         The readout's outputs are matched by name; classes are followed on if they are the same
         ones, in the same order.
+
+        Args:
+            earlier: The session before.
+            kinds: Of the columns, :attr:`scatonline.features.Layout.kinds`, for a readout that is
+                to learn from that session how much each counts.
         """
-        self.succeed(earlier)
+        self.succeed(earlier, kinds)
         if (
             self.realignment is not None
             and earlier.realignment is not None
@@ -108,14 +113,14 @@ class Session:
             # Shared, as none is changed in place.
             self.realignment.load(earlier.realignment.tensors(), earlier.realignment.meta())
 
-    def succeed(self, earlier: "Session") -> None:
-        """Starts from an earlier session's readout; outputs are matched by name."""
+    def succeed(self, earlier: "Session", kinds: Tensor | None = None) -> None:
+        """Starts from an earlier session's readout, see :meth:`carry_over`."""
         matched = [
             (i, earlier.outputs.index(o))
             for i, o in enumerate(self.outputs)
             if o in earlier.outputs
         ]
-        self.readout.succeed(earlier.readout, matched)  # type: ignore[arg-type]
+        self.readout.succeed(earlier.readout, matched, kinds)  # type: ignore[arg-type]
 
     def require_new(self, sample_id: str) -> None:
         """Refuses an id that was sent before.
@@ -144,12 +149,13 @@ class Session:
         if len(self.ids) > REMEMBERED_IDS:
             del self.ids[next(iter(self.ids))]
 
-    def restructure(self, index: Tensor, single: int) -> None:
+    def restructure(self, index: Tensor, single: int, cells: Tensor) -> None:
         """Follows the columns to another layout, see the readouts' ``restructured``.
 
         Args:
             index: ``(width,)``, the old column of each new one, −1 where new.
             single: New columns of one input.
+            cells: ``(width,)``, for each new column the number of columns of its map.
         """
-        self.readout = self.readout.restructured(index)
+        self.readout = self.readout.restructured(index, cells)
         self.past = carried(self.past, index[:single])

@@ -42,7 +42,8 @@ class Ancestor:
         """State that a checkpoint keeps."""
         numbers = torch.tensor([self.memory.size], dtype=torch.float64)
         kept = {name: getattr(self, name) for name in _TABLES}
-        return {"rows": self.memory.rows.table(), "size": numbers, **kept}
+        rows = self.memory.rows
+        return {"rows": rows.table(), "weight": rows.weight, "size": numbers, **kept}
 
     @classmethod
     def restored(
@@ -50,7 +51,7 @@ class Ancestor:
     ) -> "Ancestor":
         """Inverse of :meth:`tensors`."""
         count = len(tensors["alpha"])
-        rows = Rows.of(tensors["rows"])
+        rows = Rows.of(tensors["rows"], tensors["weight"])
         memory = Remembered(similarity, float(tensors["size"]), rows, count)
         alpha, level, mean, scale = (tensors[name] for name in _TABLES)
         return cls(memory, alpha, level, mean, scale, outputs)

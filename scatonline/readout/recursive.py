@@ -14,6 +14,9 @@ target leaves its output's weights alone, though P still counts the sample.
 Forgetting (γ < 1) alone would let P grow without limit in directions that no sample visits. The
 prior is therefore fed back as pseudo-observations, a few coordinates a sample in turn, so that P⁻¹
 keeps the ridge it started with.
+
+With ``prior: learned`` columns have a precision each, ridge/weight, and sums are kept from which
+the next session's weights are learned, see :mod:`scatonline.readout.prior`.
 """
 
 import math
@@ -25,7 +28,10 @@ import torch
 from torch import Tensor
 
 from scatonline.config import ReadoutKind, ReadoutSpec
+from scatonline.readout.evidence import Evidence
 from scatonline.readout.links import LINKS, Link
+from scatonline.readout.prior import between, learned
+from scatonline.readout.sums import Sums
 
 # The intercept is all but free.
 _INTERCEPT_PRECISION = 1e-3
@@ -35,7 +41,7 @@ _COUNT_FLOOR = 0.05
 _ROUND = 0.25
 # Share of the past that still holds the weights after a change.
 _HELD = 0.5
-_TABLES = ("precision", "weights", "total", "seen", "peak")
+_TABLES = ("precision", "weights", "total", "seen", "peak", "weight")
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class RecursiveReadout:
         total: ``(outputs,)`` sum of observed targets.
         seen: ``(outputs,)`` number of observed targets.
         peak: ``(outputs,)`` largest target observed.
+        weight: ``(width,)`` float64, prior variance of each column's weights over 1/ridge.
+        sums: What samples say of the prior, if it is to be learned.
         turn: Next coordinate to be reminded of its prior.
     """
 
@@ -78,15 +86,25 @@ class RecursiveReadout:
     total: Tensor
     seen: Tensor
     peak: Tensor
+    weight: Tensor
+    sums: Sums | None = None
     turn: int = 0
 
     @classmethod
     def fresh(cls, spec: ReadoutSpec, width: int, outputs: int, device: str) -> "RecursiveReadout":
         """A readout that knows nothing."""
         zeros = torch.zeros(outputs, dtype=torch.float64, device=device)
-        precision = torch.diag(1 / _prior(spec, width, device))
-        weights = torch.zeros(width + 1, outputs, dtype=torch.float64, device=device)
-        return cls(spec, precision, weights, zeros, zeros.clone(), zeros.clone())
+        weight = zeros.new_ones(width)
+        return cls(
+            spec=spec,
+            precision=torch.diag(1 / _prior(spec, weight)),
+            weights=zeros.new_zeros(width + 1, outputs),
+            total=zeros,
+            seen=zeros.clone(),
+            peak=zeros.clone(),
+            weight=weight,
+            sums=Sums.none(width, outputs, device) if spec.prior == "learned" else None,
+        )
 
     @property
     def link(self) -> Link:
@@ -130,19 +148,25 @@ class RecursiveReadout:
         one_z = torch.cat((z.new_ones(1), z))
         direction = self.precision @ one_z / self.spec.forgetting
         reach = one_z @ direction
-        settled = self.link.settled(one_z @ self.weights, target, reach / anchor)
+        eta = one_z @ self.weights
+        settled = self.link.settled(eta, target, reach / anchor)
         residual = self.link.residual(settled, target) / anchor
         self.weights = self.weights + torch.outer(direction, residual)
         curvature = (self.link.curvature(settled) / anchor).nanmean().clamp(*_CURVATURE)
+        if self.sums is not None:
+            working = eta + residual * (1 / curvature + reach)
+            seen = ~torch.isnan(target)
+            self.sums = self.sums.added(one_z, working, curvature, seen, self.spec.forgetting)
         self._tighten(direction, reach, curvature)
         if self.spec.forgetting < 1:
             self._remember_prior()
 
-    def restructured(self, index: Tensor) -> "RecursiveReadout":
+    def restructured(self, index: Tensor, _cells: Tensor | None = None) -> "RecursiveReadout":
         """The readout for other columns.
 
         Args:
             index: ``(new width,)`` the old column of each new one, −1 for a column never seen.
+            _cells: Of which maps they are; not asked for.
 
         Removed columns are taken out by the exact refit without them; new ones start from the
         prior, as if they had been zero so far.
@@ -154,12 +178,20 @@ class RecursiveReadout:
         precision, weights = without(self.precision, self.weights, kept, torch.nonzero(gone)[:, 0])
         place = torch.cat((index.new_zeros(1), torch.nonzero(index >= 0)[:, 0] + 1))
         fresh = RecursiveReadout.fresh(self.spec, len(index), weights.shape[1], str(weights.device))
+        fresh.weight = torch.cat((self.weight, self.weight.new_ones(1)))[index]
+        fresh.precision = torch.diag(1 / _prior(self.spec, fresh.weight))
+        fresh.sums = None if self.sums is None else self.sums.carried(index)
         fresh.precision[place[:, None], place[None, :]] = precision
         fresh.weights[place] = weights
         fresh.total, fresh.seen, fresh.peak = self.total, self.seen, self.peak
         return fresh
 
-    def succeed(self, earlier: "RecursiveReadout", matched: Sequence[tuple[int, int]]) -> None:
+    def succeed(
+        self,
+        earlier: "RecursiveReadout",
+        matched: Sequence[tuple[int, int]],
+        kinds: Tensor | None = None,
+    ) -> None:
         """Starts from an earlier readout's weights for the outputs that both have.
 
         What the earlier one knew about the columns is taken over only when all outputs match:
@@ -168,7 +200,13 @@ class RecursiveReadout:
         Args:
             earlier: The readout before.
             matched: (output here, output there).
+            kinds: Of the columns, see :func:`scatonline.readout.prior.learned`; None: nothing is
+                learned about columns now, and none counts for more.
         """
+        if kinds is not None and self.spec.prior == "learned":
+            evidence, old = earlier.evidence(), earlier.weight
+            self.weight = old if evidence is None else between(old, learned(evidence, old, kinds))
+            self.precision = torch.diag(1 / _prior(self.spec, self.weight))
         if not matched:
             return
         here, there = (torch.tensor(index) for index in zip(*matched, strict=True))
@@ -180,13 +218,28 @@ class RecursiveReadout:
             values[here] = getattr(earlier, name)[there]
             setattr(self, name, values)
         if len(matched) == weights.shape[1]:
-            self.precision = earlier.precision.clone()
+            # One regression that goes on, with the prior that it began with.
+            self.precision, self.weight = earlier.precision.clone(), earlier.weight
+            if earlier.sums is not None:
+                self.sums = earlier.sums.matched(here, there)
+
+    def evidence(self) -> Evidence | None:
+        """What the samples say of weights of columns; None if too few or nothing varied."""
+        if self.sums is None:
+            return None
+        prior = torch.diag(_prior(self.spec, self.weight))
+        curvature = torch.linalg.inv(self.precision) - prior
+        return self.sums.evidence(
+            (curvature + curvature.T) / 2, _INTERCEPT_PRECISION, self.spec.ridge
+        )
 
     def loosened(self) -> "RecursiveReadout":
         """The readout after a change: its weights, held by half of what it had seen."""
-        prior = torch.diag(_prior(self.spec, len(self.weights) - 1, str(self.weights.device)))
+        prior = torch.diag(_prior(self.spec, self.weight))
         held = torch.linalg.inv(self.precision) * _HELD + (1 - _HELD) * prior
-        return replace(self, precision=torch.cholesky_inverse(torch.linalg.cholesky(held)))
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(held))
+        sums = None if self.sums is None else self.sums.held(_HELD)
+        return replace(self, precision=precision, sums=sums)
 
     def promoted(self, _spec: ReadoutSpec) -> "RecursiveReadout":
         """A copy that learns on by itself."""
@@ -194,7 +247,8 @@ class RecursiveReadout:
 
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps."""
-        return {name: getattr(self, name) for name in _TABLES}
+        sums = {} if self.sums is None else self.sums.tensors()
+        return {name: getattr(self, name) for name in _TABLES} | sums
 
     def meta(self) -> dict[str, Any]:
         """The rest of the state, JSON-safe."""
@@ -204,6 +258,7 @@ class RecursiveReadout:
         """Inverse of :meth:`tensors` and :meth:`meta`."""
         for name in _TABLES:
             setattr(self, name, tensors[name])
+        self.sums = None if self.sums is None else Sums.restored(tensors)
         self.turn = meta["turn"]
 
     def _anchor(self) -> Tensor:
@@ -224,7 +279,8 @@ class RecursiveReadout:
         # A round must be short against 1/(1 − γ), or a coordinate is forgotten between its turns.
         count = min(size, math.ceil(size * (1 - keep) / _ROUND))
         turns = (self.turn + torch.arange(count, device=self.weights.device)) % size
-        prior = torch.where(turns == 0, _INTERCEPT_PRECISION, self.spec.ridge).to(torch.float64)
+        own = self.spec.ridge / self.weight[(turns - 1).clamp_min(0)]
+        prior = torch.where(turns == 0, _INTERCEPT_PRECISION, own)
         columns = self._symmetrised(turns)
         inner = columns[turns] + torch.diag(count / ((1 - keep) * size * prior))
         root = torch.linalg.cholesky(inner)
@@ -269,7 +325,6 @@ def without(
     return precision[kept][:, kept] - cross @ schur, weights[kept] - cross @ refit
 
 
-def _prior(spec: ReadoutSpec, width: int, device: str) -> Tensor:
-    prior = torch.full((width + 1,), spec.ridge, dtype=torch.float64, device=device)
-    prior[0] = _INTERCEPT_PRECISION
-    return prior
+def _prior(spec: ReadoutSpec, weight: Tensor) -> Tensor:
+    """Prior precision of all weights, the intercept's first."""
+    return torch.cat((weight.new_full((1,), _INTERCEPT_PRECISION), spec.ridge / weight))

@@ -41,11 +41,11 @@ class Remembered:
 
     def product(self, one: Tensor, other: Tensor) -> Tensor:
         """⟨one, other⟩ over the size, of columns that need not be remembered."""
-        return one.float().double() @ other.float().double() / self.size
+        return (one.float().double() * self.rows.weight) @ other.float().double() / self.size
 
     def own(self, z: Tensor) -> Tensor:
         """|z|² over the size."""
-        return z.float().double().square().sum() / self.size
+        return (z.float().double().square() * self.rows.weight).sum() / self.size
 
     def alike(self, products: Tensor, own: Tensor) -> Tensor:
         """Similarities of a point to every row, from :meth:`products` and :meth:`own`."""
@@ -69,17 +69,16 @@ class Remembered:
             along, outward = torch.autograd.grad(
                 total, leaves, allow_unused=True, materialize_grads=True
             )
-        return (self.rows.combined(along) + 2 * outward * z) / self.size
+        weighted = (self.rows.combined(along) + 2 * outward * z) * self.rows.weight
+        return weighted / self.size
 
     def carried(self, index: Tensor) -> "Remembered":
-        """In other columns, by the old one of each new one; one never seen (−1) is 0, its mean."""
-        table = self.rows.table()
-        padded = torch.cat((table, table.new_zeros(len(table), 1)), 1)
-        return replace(self, rows=Rows.of(padded[:, index]))
+        """In other columns, see :meth:`Rows.carried`."""
+        return replace(self, rows=self.rows.carried(index))
 
     def gram(self) -> Tensor:
         """Similarity between all rows, ``(count, count)`` float64."""
-        table = self.rows.table()[: self.count]
+        table = self.rows.table()[: self.count] * self.rows.weight.sqrt().float()
         norms = self.rows.norms[: self.count] / self.size
         products = (table @ table.T).double() / self.size
         return self.similarity(products, norms[:, None], norms[None, :])

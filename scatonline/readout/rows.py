@@ -1,6 +1,6 @@
 """A table of remembered columns that one thread writes while others read older versions of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,10 +15,12 @@ class Rows:
 
     Attributes:
         pieces: Blocks of neighbouring rows.
+        weight: ``(width,)`` float64 positive, how much each column counts in products.
         norms: ``(rows,)`` float64, squared norm of each.
     """
 
     pieces: tuple[Tensor, ...]
+    weight: Tensor
     norms: Tensor
 
     @classmethod
@@ -26,12 +28,25 @@ class Rows:
         """Zeros."""
         sizes = [min(_CHUNK, count - first) for first in range(0, count, _CHUNK)]
         zeros = tuple(torch.zeros(size, width, device=device) for size in sizes)
-        return cls(zeros, torch.zeros(count, dtype=torch.float64, device=device))
+        alike = torch.ones(width, dtype=torch.float64, device=device)
+        return cls(zeros, alike, torch.zeros(count, dtype=torch.float64, device=device))
 
     @classmethod
-    def of(cls, table: Tensor) -> "Rows":
+    def of(cls, table: Tensor, weight: Tensor) -> "Rows":
         """From one tensor."""
-        return cls(tuple(torch.split(table, _CHUNK)), table.double().square().sum(1))
+        norms = (table.double().square() * weight).sum(1)
+        return cls(tuple(torch.split(table, _CHUNK)), weight, norms)
+
+    def weighed(self, weight: Tensor) -> "Rows":
+        """The same columns, counting otherwise."""
+        return Rows.of(self.table(), weight)
+
+    def carried(self, index: Tensor) -> "Rows":
+        """In other columns, by the old one of each new one; one never seen (−1) is 0, its mean."""
+        table = self.table()
+        padded = torch.cat((table, table.new_zeros(len(table), 1)), 1)
+        weight = torch.cat((self.weight, self.weight.new_ones(1)))
+        return Rows.of(padded[:, index], weight[index])
 
     def table(self) -> Tensor:
         """All rows in one tensor."""
@@ -44,7 +59,7 @@ class Rows:
     def products(self, z: Tensor, count: int) -> Tensor:
         """⟨row, z⟩ of the first ``count`` rows with ``z`` ``(width,)``: ``(count,)`` float64."""
         used = self.pieces[: max(1, -(-count // _CHUNK))]
-        point = z.float()
+        point = (z * self.weight).float()
         return torch.cat([piece @ point for piece in used])[:count].double()
 
     def combined(self, weights: Tensor) -> Tensor:
@@ -59,5 +74,6 @@ class Rows:
         piece = self.pieces[number].clone()
         piece[place] = z.float()
         norms = self.norms.clone()
-        norms[slot] = piece[place].double().square().sum()
-        return Rows((*self.pieces[:number], piece, *self.pieces[number + 1 :]), norms)
+        norms[slot] = (piece[place].double().square() * self.weight).sum()
+        pieces = (*self.pieces[:number], piece, *self.pieces[number + 1 :])
+        return replace(self, pieces=pieces, norms=norms)

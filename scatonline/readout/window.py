@@ -23,8 +23,10 @@ import torch
 from torch import Tensor
 
 from scatonline.config import ReadoutSpec
+from scatonline.readout.evidence import Evidence
 from scatonline.readout.heritage import Ancestor, Answer, Heritage
 from scatonline.readout.inverse import Inverse
+from scatonline.readout.prior import between, learned
 from scatonline.readout.remembered import Remembered
 from scatonline.readout.rows import Rows
 from scatonline.readout.similarity import SIMILARITIES
@@ -41,6 +43,9 @@ _LEAST_VARIANCE = 1e-12
 _UNDECIDED = 1e-6
 # Earlier readouts that a new one may ask.
 _ANCESTORS = 2
+# Newest samples that speak for weights of columns, and how few of them say nothing.
+_SPEAKING, _LEAST_SPEAKING = 512, 64
+_LEAST_NOISE = 0.01
 # What a function after a change has in common with the one before: the correlation of the two.
 _IN_COMMON = 0.8
 _TABLES = ("basis", "starts", "targets", "times", "epochs", "errors", "moments")
@@ -102,22 +107,71 @@ class WindowReadout:
         self.written = self.turn = self.epoch = 0
         self._asked: _Asked | None = None
 
-    def succeed(self, earlier: "WindowReadout", _matched: Sequence[tuple[int, int]] = ()) -> None:
-        """Starts from an earlier readout and its ancestors; before the first sample."""
-        self.heritage = Heritage.of(earlier.frozen()[:_ANCESTORS], self.outputs)
+    def succeed(
+        self,
+        earlier: "WindowReadout",
+        _matched: Sequence[tuple[int, int]] = (),
+        kinds: Tensor | None = None,
+    ) -> None:
+        """Starts from an earlier readout and its ancestors; before the first sample.
+
+        Args:
+            earlier: The readout before.
+            _matched: Not needed, as ancestors know the names of their outputs.
+            kinds: Of the columns, see :func:`scatonline.readout.prior.learned`; None: nothing is
+                learned about columns now, and none counts for more.
+        """
+        weight = None
+        if kinds is not None and self.spec.prior == "learned":
+            old = earlier.memory.rows.weight
+            evidence = earlier.evidence()
+            weight = old if evidence is None else learned(evidence, old, kinds)
+            own = weight if evidence is None else evidence.normal(between(old, weight))
+            self.memory = replace(self.memory, rows=self.memory.rows.weighed(own))
+        self.heritage = Heritage.of(earlier.frozen(weight)[:_ANCESTORS], self.outputs)
         self.basis = self.basis.new_zeros(len(self.times), self.heritage.width)
 
-    def frozen(self) -> tuple[Ancestor, ...]:
+    def evidence(self) -> Evidence | None:
+        """What the newest samples say of weights of columns; None if too few or nothing varied.
+
+        Outputs that were missing half of the time, or never varied, have no say.
+        """
+        count = min(self.memory.count, _SPEAKING)
+        varied = self._varied() & (self.moments[0] >= self.written / 2)
+        if count < _LEAST_SPEAKING or not varied.any():
+            return None
+        slots = (self.written - 1 - torch.arange(count, device=self.times.device)) % len(self.times)
+        rows, targets = self.memory.rows.table()[slots], self.targets[slots][:, varied]
+        targets = targets - targets.mean(0)
+        if not rows.any() or not targets.any(0).all():
+            return None
+        return Evidence(
+            rows=rows,
+            targets=targets,
+            still=targets.new_full((count, count), _CONSTANT),
+            similarity=self.memory.similarity,
+            size=self.memory.size,
+            noise=max(float(self.inverse.noise[self._chosen()]), _LEAST_NOISE),
+            counted=targets.new_full((targets.shape[1],), count),
+            rest=targets.new_zeros(targets.shape[1]),
+            relative=True,
+        )
+
+    def frozen(self, weight: Tensor | None = None) -> tuple[Ancestor, ...]:
         """This readout and its ancestors, for the next one; a new readout has only the latter.
 
         What is inherited is put into weights of its own, so that the chain of ancestors stays short
         however many sessions there have been.
+
+        Args:
+            weight: ``(width,)``, how much columns are to count in what is frozen; None: as now.
         """
         count = min(self.written, len(self.times))
         if count < 2:
             return self.heritage.ancestors
         expert = self._chosen()
-        memory = replace(self.memory, count=count)
+        rows = self.memory.rows if weight is None else self.memory.rows.weighed(weight)
+        memory = replace(self.memory, rows=rows, count=count)
         gram = memory.gram() + _CONSTANT
         noise = self.inverse.noise[expert]
         root = torch.linalg.cholesky(gram + noise * torch.eye(count, dtype=gram.dtype).to(gram))
@@ -208,12 +262,13 @@ class WindowReadout:
         similar += [self.memory.similar(self.memory.rows.row(other)) for other in slots[1:]]
         self._replace(slots, torch.stack(similar, 1))
 
-    def restructured(self, index: Tensor) -> "WindowReadout":
+    def restructured(self, index: Tensor, _cells: Tensor | None = None) -> "WindowReadout":
         """The readout for other columns, exactly as if the removed ones had never been there.
 
         Args:
             index: ``(new width,)`` the old column of each new one, −1 for a column never seen: it
                 counts as having been at its mean until the remembered samples are refreshed.
+            _cells: Of which maps they are; not asked for.
         """
         other = copy.copy(self)
         other.memory = self.memory.carried(index)
@@ -253,6 +308,7 @@ class WindowReadout:
         """State that a checkpoint keeps, inherited readouts included."""
         kept = {
             "rows": self.memory.rows.table(),
+            "weight": self.memory.rows.weight,
             "inverse": self.inverse.inverse,
             "alpha": self.inverse.alpha,
             "filled": self.inverse.filled,
@@ -277,7 +333,7 @@ class WindowReadout:
     def load(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Inverse of :meth:`tensors` and :meth:`meta`."""
         similarity = self.memory.similarity
-        rows = Rows.of(tensors["rows"])
+        rows = Rows.of(tensors["rows"], tensors["weight"])
         self.memory = Remembered(similarity, meta["size"], rows, meta["count"])
         self.inverse.inverse, self.inverse.alpha = tensors["inverse"], tensors["alpha"]
         self.inverse.filled = tensors["filled"]
@@ -371,13 +427,19 @@ class WindowReadout:
 
     def _variance(self) -> Tensor:
         """Of every output so far, about its mean; of one that never varied, the others' mean."""
-        count, total, squares, _ = self.moments
-        seen = count.clamp_min(1)
-        own = squares / seen - (total / seen).square()
-        varied = own > _VARIES * squares / seen
+        own, varied = self._spread(), self._varied()
         typical = torch.where(varied, own, 0.0).sum() / varied.sum().clamp_min(1)
         typical = torch.where(typical > 0, typical, 1.0)
         return torch.where(varied, own, typical).clamp_min(_LEAST_VARIANCE)
+
+    def _spread(self) -> Tensor:
+        count, total, squares, _ = self.moments
+        seen = count.clamp_min(1)
+        return squares / seen - (total / seen).square()
+
+    def _varied(self) -> Tensor:
+        count, _, squares, _ = self.moments
+        return self._spread() > _VARIES * squares / count.clamp_min(1)
 
 
 @dataclass(frozen=True)

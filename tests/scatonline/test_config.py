@@ -67,9 +67,11 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "forgetting": [0.5, 1.001, 0.0, NAN],
         "method": ["dual"],
         "window": [7],
+        "rank": [0, 9],
         "similarity": ["cosine"],
         "noises": [(), (0.0,), (0.5, NAN), (INF,)],
         "memories": [(), (0.5,), (-1.0,), (NAN,), (INF,)],
+        "prior": ["ridge"],
         "refresh": [-1],
     },
     "learning": {
