@@ -172,7 +172,8 @@ def _of_scales(bank: FilterBank, counted: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _directions(rows: Tensor) -> Tensor:
-    return rows / (rows.norm(dim=1, keepdim=True) + _TINY)
+    """Of length 1, but for rows of zeros."""
+    return torch.nn.functional.normalize(rows, dim=1, eps=_TINY)
 
 
 def _over_blocks(scores: Tensor, z: float) -> float:

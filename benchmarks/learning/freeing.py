@@ -94,9 +94,12 @@ def teach(planted: Planted, tie: Tie | None, seed: int) -> Lesson:
     learning = replace(STUDENT.learning, enabled=tie is not None, tie=tie or "scale")
     model = Model(replace(STUDENT, learning=learning))
     model.open_session("lesson", [f"mixture{i}" for i in range(OUTPUTS)])
-    losses, first = [], 0
+    losses: list[float] = []
+    first = 0
     for number, (x, y) in enumerate(zip(inputs, targets, strict=True)):
-        losses.append(model.step(Sample(str(number), "lesson", x, y)).loss)
+        outcome = model.step(Sample(str(number), "lesson", x, y))
+        assert outcome.loss is not None
+        losses.append(outcome.loss)
         looked(model)
         if not first and model.learner.freed():
             first = number + 1
