@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -84,6 +85,6 @@ def _server(
             return encrypted, address
 
         def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-            _log.debug("page_not_sent", peer=client_address, exc_info=True)
+            _log.debug("page_not_sent", peer=client_address, reason=repr(sys.exception()))
 
     return Server

@@ -5,14 +5,24 @@ from typing import Any
 
 import pytest
 import yaml
+from dockerfile_parse import DockerfileParser
 
 from service import settings
+from service.errors import SettingsError
+from service.security.entrance import refuse_open_door
 
 Tree = dict[str, Any]
 
 
+class _Compose(yaml.SafeLoader):
+    """Knows the tag by which a list takes another's place when files are laid over each other."""
+
+
+_Compose.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
 def _read(path: Path) -> Tree:
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tree = yaml.load(path.read_text(encoding="utf-8"), _Compose)  # noqa: S506 (a safe loader)
     assert isinstance(tree, dict)
     return tree
 
@@ -107,3 +117,48 @@ def test_the_gpu_file_changes_only_the_service(deploy: Path) -> None:
     assert service["build"]["args"]["BASE_IMAGE"].startswith("nvidia/cuda:")
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
+
+
+def _started(deploy: Path, monkeypatch: pytest.MonkeyPatch, *overlays: str) -> settings.Settings:
+    """The settings of the container, by the image's variables and those of compose files."""
+    variables: dict[str, str] = dict(DockerfileParser(path=str(deploy / "Dockerfile")).envs)
+    for name in overlays:
+        variables |= _read(deploy / name)["services"]["scatonline"]["environment"]
+    for name, value in variables.items():
+        if name.startswith(settings.PREFIX):
+            monkeypatch.setenv(name, value)
+    return settings.load(deploy / "settings.example.yaml")
+
+
+def test_the_image_by_itself_opens_no_door(deploy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = _started(deploy, monkeypatch)
+    with pytest.raises(SettingsError, match=r"server\.host: got 0\.0\.0\.0"):
+        refuse_open_door(bare.security, bare.server.host)
+
+
+@pytest.mark.parametrize(
+    ("files", "locked"),
+    [(("compose.yaml",), False), (("compose.yaml", "compose.locked.yaml"), True)],
+)
+def test_the_service_starts_behind_its_door(
+    deploy: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...], locked: bool
+) -> None:
+    started = _started(deploy, monkeypatch, *files)
+    refuse_open_door(started.security, started.server.host)
+    assert started.security.trust_network is not locked
+    assert (started.security.tokens is not None) is locked
+
+
+def test_the_locked_service_finds_its_keys(deploy: Path) -> None:
+    service = _read(deploy / "compose.locked.yaml")["services"]["scatonline"]
+    ((_, folder, mode),) = map(_fields, service["volumes"])
+    assert mode == "ro"
+    files = [value for value in service["environment"].values() if value.startswith("/")]
+    assert len(files) == 5
+    assert [file for file in files if str(Path(file).parent) != folder] == []
+
+
+def test_only_calls_are_open_to_other_machines_when_locked(deploy: Path) -> None:
+    service = _read(deploy / "compose.locked.yaml")["services"]["scatonline"]
+    opened = [port for port in service["ports"] if not port.startswith("127.0.0.1:")]
+    assert opened == ["50051:50051"]
