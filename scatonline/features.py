@@ -6,7 +6,7 @@ structure move adds or removes whole blocks. With lags the same blocks follow fo
 before, newest first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -110,6 +110,35 @@ class Layout:
             grid = self._grid(self.features.raw_grid, self.spec.shape)
             parts.append(_average(x, grid).flatten(1))
         return torch.cat(parts, 1) if parts else x.new_zeros(x.shape[0], 0)
+
+    @property
+    def kinds(self) -> Tensor:
+        """What each column is of, ``(4, width)`` int64, as numbers from 0 in order of appearance.
+
+        The scales of its path's filters; its path; its place, channel and cell, among the columns
+        of its order; its lag. Raw terms are of a scale, a path and an order of their own.
+        """
+        sorts: tuple[dict[Hashable, int], ...] = ({}, {}, {})
+        kinds = torch.empty(4, self.width, dtype=torch.long)
+        for block in self.blocks:
+            path = block.path
+            scales = None if path is None else tuple(f.scale for f in path.filters)
+            order = None if path is None else path.order
+            key = None if path is None else path.key
+            columns = slice(block.start, block.start + block.width)
+            for sort, kind in enumerate((scales, key)):
+                kinds[sort, columns] = sorts[sort].setdefault(kind, len(sorts[sort]))
+            places = [(order, place) for place in range(block.width)]
+            numbers = [sorts[2].setdefault(place, len(sorts[2])) for place in places]
+            kinds[2, columns] = torch.tensor(numbers, dtype=torch.long)
+            kinds[3, columns] = block.lag
+        return kinds
+
+    @property
+    def cells(self) -> Tensor:
+        """``(width,)`` int64, for each column the number of columns of its block."""
+        widths = torch.tensor([block.width for block in self.blocks], dtype=torch.long)
+        return widths.repeat_interleave(widths)
 
     def columns_of(self, filter_id: str) -> list[int]:
         """Columns of every path through a filter, of all lags."""

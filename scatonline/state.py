@@ -153,7 +153,8 @@ def session_state(session: Session) -> tuple[Tensors, Meta]:
 
 def restore_session(spec: ModelSpec, tensors: Tensors, meta: Meta, device: str) -> Session:
     """Inverse of :func:`session_state`."""
-    session = Session.opened(spec, meta["name"], meta["outputs"], 0, 0.0, device)
+    none = torch.zeros(0, dtype=torch.long)
+    session = Session.opened(spec, meta["name"], meta["outputs"], none, 0.0, device)
     window = session.window
     session.readout.load(part(tensors, "readout."), meta["readout"])
     if session.realignment is not None:

@@ -102,7 +102,7 @@ def test_predictions_are_those_of_a_readout_fed_by_hand(
     layout = Layout(lagging(0, raw_grid), model.learner.scattering.cascade)
     z = by_hand(own_columns(model, samples), layout.weight, 2, 16)
     size = float(layout.weight.square().sum()) * 3
-    plain = fresh(readout, z.shape[1], OUTPUTS, size, "cpu")
+    plain = fresh(readout, torch.ones(z.shape[1], dtype=torch.long), OUTPUTS, size, "cpu")
     assert model.learner.layout.width == z.shape[1] == 3 * layout.width
     for i, sample in enumerate(samples):
         if i >= 16:
