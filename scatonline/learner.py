@@ -173,6 +173,8 @@ class Learner:
             decision: Of the check; its look says how much error it may spend, and all filters
                 that are tied share that.
         """
+        if self.spec.learning.tie != "earned":
+            return
         tied = sum(len(bank) for bank in self.banks()) - len(self.freed())
         z = quantile(self.spec.structure, decision.look, 1, tied)
         harmless = self.spec.structure.epsilon * max(decision.baseline_score, 0.0)
