@@ -96,6 +96,7 @@ def _filter(report: FilterReport) -> pb.Filter:
         car_standard_error=report.car_se,
         car_upper=report.car_upper,
         born_event=report.born_event,
+        freed=report.freed,
     )
 
 

@@ -1,0 +1,59 @@
+"""What an event is, and the one way in which it changes a model."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from numpy.typing import NDArray
+
+from scatonline.sample import Outcome
+from service.engine.answers import Request
+from service.engine.served import Served
+
+T = TypeVar("T")
+Values = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+class Event(ABC, Generic[T]):
+    """One change of a model; `T` is what whoever asked for it gets back.
+
+    Attributes:
+        kind: Name under which it is stored.
+        alone: It changes what other events are checked against, so none is stored with it.
+    """
+
+    kind: ClassVar[str]
+    alone: ClassVar[bool] = False
+
+    @abstractmethod
+    def apply(self, served: Served) -> T:
+        """Changes the model, or raises and changes nothing."""
+
+    @abstractmethod
+    def record(self) -> tuple[Values, Arrays]:
+        """As JSON-safe values and arrays."""
+
+    @classmethod
+    @abstractmethod
+    def from_record(cls, values: Values, arrays: Arrays) -> Self:
+        """Inverse of :meth:`record`."""
+
+    def check(self, served: Served) -> None:
+        """Raises what :meth:`apply` would raise; changes nothing."""
+
+    def request(self) -> Request | None:
+        """What tells whether it has come before; None where coming again does no harm."""
+        return None
+
+
+def apply(event: Event[T], served: Served) -> T:
+    """Changes the model, and remembers what is answered to a request that may come again.
+
+    Raises:
+        As the event's own :meth:`Event.apply`; nothing has changed then.
+    """
+    result = event.apply(served)
+    request = event.request()
+    if request is not None and isinstance(result, Outcome):
+        served.answers.keep(request, result)
+    return result
