@@ -85,6 +85,10 @@ bench-learning: $(READY) ## what adapting is worth on real recordings [ARGS='--p
 bench-structure: $(READY) ## what the structure search does where the truth is known [ARGS='--seeds 10 …']
 	$(BIN)/python -m benchmarks.structure --out benchmarks/results/structure.json $(ARGS)
 
+.PHONY: bench-service
+bench-service: $(READY) ## what the service costs beside its models, against a bare echo [ARGS='--parts … --quick']
+	$(BIN)/python -m benchmarks.service --out benchmarks/results/service.json $(ARGS)
+
 .PHONY: stability
 stability: $(READY) ## measure how far noise, shifts, deformations and other samples move it [ARGS='--quick …']
 	$(BIN)/python -m benchmarks.stability --out benchmarks/results/stability.json $(ARGS)

@@ -1,0 +1,1 @@
+"""What the service costs beside its models, against a bare gRPC echo on the same machine."""

@@ -1,0 +1,269 @@
+"""Each part starts servers of its own and gives rows of figures."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+
+from benchmarks.service import cases, echo, load, processes
+from scatonline.config import ModelSpec
+from scatonline.model import Model
+from scatonline.sample import Sample
+from service._generated import scatonline_pb2 as pb
+from service._generated import scatonline_pb2_grpc as rpc
+
+FRAME_S = 1 / 60
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number and the goal that it is held against.
+
+    Attributes:
+        name: What was measured.
+        value: The number.
+        unit: Its unit.
+        goal: `≤ x` or `≥ x`; empty where there is none.
+        met: Whether it is.
+    """
+
+    name: str
+    value: float
+    unit: str
+    goal: str = ""
+    met: bool | None = None
+
+
+def at_most(name: str, value: float, unit: str, goal: float) -> Figure:
+    """A figure that should be small."""
+    return Figure(name, value, unit, f"≤ {goal:g}", value <= goal)
+
+
+def at_least(name: str, value: float, unit: str, goal: float) -> Figure:
+    """A figure that should be large."""
+    return Figure(name, value, unit, f"≥ {goal:g}", value >= goal)
+
+
+def predict_overhead(quick: bool) -> list[Figure]:
+    """One prediction at a time: what it takes beyond the model's own forward."""
+    model, units, rounds, count = cases.MOVIE, 64, 3 if quick else 7, 150
+    spec = ModelSpec.from_dict(model)
+    own = Model(spec)
+    own.open_session(cases.SESSION, cases.outputs(units))
+    for number in range(80):
+        x = cases.frame(model, number)
+        own.step(Sample(str(number), cases.SESSION, x, cases.counts(number, x, units)))
+    reader = own.reader()
+    frames = [cases.frame(model, number) for number in range(count)]
+
+    async def measure(server: processes.Server, bare: processes.Server) -> list[Any]:
+        async with (
+            grpc.aio.insecure_channel(server.address) as channel,
+            grpc.aio.insecure_channel(bare.address) as beside,
+        ):
+            await rpc.ScatOnlineStub(channel).OpenSession(cases.open_session(model, units))
+            send = load.sender(channel, cases.UPDATE)
+            await load.closed(send, [cases.update(model, n, units) for n in range(80)], 1)
+            requests = [cases.predict(model, number) for number in range(count)]
+            through = load.sender(channel, cases.PREDICT)
+            back = load.sender(beside, echo.METHOD)
+            found = []
+            for _ in range(rounds):
+                forward = []
+                for x in frames:
+                    started_s = time.perf_counter()
+                    reader.predict(cases.SESSION, x)
+                    forward.append(time.perf_counter() - started_s)
+                found.append(
+                    (
+                        np.array(forward),
+                        (await load.closed(through, requests, 1)).seconds,
+                        (await load.closed(back, requests, 1)).seconds,
+                    )
+                )
+            return found
+
+    with (
+        _folder() as folder,
+        processes.echo(folder) as bare,
+        processes.scatonline(folder, model) as server,
+    ):
+        found = asyncio.run(measure(server, bare))
+    forward, through, back = (np.concatenate(each) * 1e3 for each in zip(*found, strict=True))
+    median = [np.median(each) for each in (forward, through, back)]
+    high = [np.percentile(each, 99) for each in (forward, through, back)]
+    return [
+        Figure("forward alone, p50", median[0], "ms"),
+        Figure("echo, p50", median[2], "ms"),
+        at_most("predict beyond forward, p50", median[1] - median[0], "ms", 1.0),
+        at_most("predict beyond forward, p99", high[1] - high[0], "ms", 3.0),
+    ]
+
+
+def durable_updates(quick: bool) -> list[Figure]:
+    """64 updates in flight, each answered when it is on disk, against as many echoes."""
+    model, units, rounds, count = cases.SMALL, 8, 2 if quick else 5, 1500
+
+    async def measure(server: processes.Server, bare: processes.Server) -> list[tuple[Any, Any]]:
+        async with (
+            grpc.aio.insecure_channel(server.address) as channel,
+            grpc.aio.insecure_channel(bare.address) as beside,
+        ):
+            await rpc.ScatOnlineStub(channel).OpenSession(cases.open_session(model, units))
+            send, back = load.sender(channel, cases.UPDATE), load.sender(beside, echo.METHOD)
+            await load.closed(send, [cases.update(model, n, units) for n in range(200)], 16)
+            found = []
+            for number in range(rounds):
+                first = 1000 + number * count
+                requests = [cases.update(model, first + n, units) for n in range(count)]
+                found.append(
+                    (await load.closed(send, requests, 64), await load.closed(back, requests, 64))
+                )
+            return found
+
+    with (
+        _folder() as folder,
+        processes.echo(folder) as bare,
+        processes.scatonline(folder, model) as server,
+    ):
+        found = asyncio.run(measure(server, bare))
+        flushes = server.metric("scatonline_journal_flush_seconds_count")
+        flush_s = server.metric("scatonline_journal_flush_seconds_sum") / flushes
+        events = server.metric("scatonline_journal_batch_events_sum") / flushes
+    share = float(np.median([ours.rate / bare.rate for ours, bare in found]))
+    return [
+        Figure("durable updates, 64 in flight", np.median([o.rate for o, _ in found]), "1/s"),
+        Figure("echoes, 64 in flight", np.median([b.rate for _, b in found]), "1/s"),
+        at_least("updates ÷ echoes", share, "", 0.5),
+        Figure("events a flush", events, ""),
+        Figure("flush, mean", flush_s * 1e3, "ms"),
+        Figure("refused", sum(sum(o.failures.values()) for o, _ in found), ""),
+    ]
+
+
+def sixty_hertz(quick: bool) -> list[Figure]:
+    """A movie at 60 Hz, learned with θ at every frame, while another client predicts at 60 Hz."""
+    model, units, count = cases.MOVIE, 64, 60 * (10 if quick else 60)
+    warm = 120
+
+    async def measure(server: processes.Server) -> tuple[load.Times, load.Times]:
+        async with (
+            grpc.aio.insecure_channel(server.address) as channel,
+            grpc.aio.insecure_channel(server.address) as other,
+        ):
+            await rpc.ScatOnlineStub(channel).OpenSession(cases.open_session(model, units))
+            send, ask = load.sender(channel, cases.UPDATE), load.sender(other, cases.PREDICT)
+            await load.closed(send, [cases.update(model, n, units) for n in range(warm)], 1)
+            frames = [cases.update(model, warm + n, units) for n in range(count)]
+            asked = [cases.predict(model, n) for n in range(count)]
+            both = await asyncio.gather(
+                load.paced(send, frames, 60.0), load.paced(ask, asked, 60.0)
+            )
+            return both[0], both[1]
+
+    with _folder() as folder, processes.scatonline(folder, model) as server:
+        updates, predictions = asyncio.run(measure(server))
+        flush_s = server.metric("scatonline_journal_flush_seconds_sum") / server.metric(
+            "scatonline_journal_flush_seconds_count"
+        )
+    inside = 100.0 * float((updates.seconds <= FRAME_S).sum()) / count
+    return [
+        at_least("outcomes inside 16.7 ms", inside, "%", 99.9),
+        Figure("outcome, p50", updates.ms(50), "ms"),
+        Figure("outcome, p99", updates.ms(99), "ms"),
+        Figure("outcome, longest", updates.ms(100), "ms"),
+        Figure("prediction, p50", predictions.ms(50), "ms"),
+        Figure("prediction, p99", predictions.ms(99), "ms"),
+        Figure("flush, mean", flush_s * 1e3, "ms"),
+        Figure("refused", float(sum(updates.failures.values())), ""),
+    ]
+
+
+def recovery(quick: bool) -> list[Figure]:
+    """A server that is killed, and what its successor needs."""
+    model, units, count = cases.SMALL, 8, 1500 if quick else 6000
+
+    async def fill(server: processes.Server) -> None:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            await rpc.ScatOnlineStub(channel).OpenSession(cases.open_session(model, units))
+            send = load.sender(channel, cases.UPDATE)
+            await load.closed(send, [cases.update(model, n, units) for n in range(count)], 64)
+
+    with _folder() as folder:
+        with processes.scatonline(folder, model) as first:
+            asyncio.run(fill(first))
+            first.kill()
+        with processes.scatonline(folder, model) as second:
+            replayed = second.metric("scatonline_journal_replayed_total")
+            seconds = second.metric("scatonline_recovery_seconds")
+        with processes.scatonline(folder, model) as third:
+            empty_s = third.start_s
+    return [
+        Figure("records replayed", replayed, ""),
+        at_least("replayed", replayed / seconds, "1/s", 1000.0),
+        at_most("start with an empty journal", empty_s, "s", 5.0),
+    ]
+
+
+def quiet_learning(quick: bool) -> list[Figure]:
+    """Predictions alone, beside learning, and beside learning and a structure check."""
+    model, units = {**cases.MOVIE, "learning": {"warmup": 64}}, 64
+    count = 300 if quick else 900
+
+    async def measure(server: processes.Server) -> dict[str, load.Times]:
+        async with (
+            grpc.aio.insecure_channel(server.address) as channel,
+            grpc.aio.insecure_channel(server.address) as other,
+        ):
+            stub = rpc.ScatOnlineStub(channel)
+            await stub.OpenSession(cases.open_session(model, units))
+            send, ask = load.sender(channel, cases.UPDATE), load.sender(other, cases.PREDICT)
+            await load.closed(send, [cases.update(model, n, units) for n in range(520)], 4)
+            asked = [cases.predict(model, n) for n in range(count)]
+            found = {"quiet": await load.paced(ask, asked, 60.0)}
+            frames = [cases.update(model, 1000 + n, units) for n in range(count)]
+            found["learning"], _ = await asyncio.gather(
+                load.paced(ask, asked, 60.0), load.paced(send, frames, 30.0)
+            )
+            request = pb.CheckStructureRequest(model=model["name"])
+            check = asyncio.ensure_future(stub.CheckStructure(request, timeout=600))
+            during = []
+            while not check.done():
+                during.append(await load.paced(ask, asked[:30], 60.0))
+            await check
+            found["check"] = load.Times(np.concatenate([t.seconds for t in during]), 1.0, {})
+            return found
+
+    with _folder() as folder, processes.scatonline(folder, model) as server:
+        found = asyncio.run(measure(server))
+    quiet = found["quiet"].ms(99)
+    return [
+        Figure("prediction alone, p50", found["quiet"].ms(50), "ms"),
+        Figure("prediction alone, p99", quiet, "ms"),
+        at_most("beside learning, p99 ÷ alone", found["learning"].ms(99) / quiet, "", 2.0),
+        at_most("beside a structure check, p99 ÷ alone", found["check"].ms(99) / quiet, "", 2.0),
+        Figure("predictions beside the check", len(found["check"].seconds), ""),
+    ]
+
+
+PARTS: dict[str, Callable[[bool], list[Figure]]] = {
+    "predict": predict_overhead,
+    "updates": durable_updates,
+    "sixty": sixty_hertz,
+    "recovery": recovery,
+    "quiet": quiet_learning,
+}
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that is gone at the end."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
