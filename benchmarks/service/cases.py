@@ -42,7 +42,8 @@ def frame(model: dict[str, Any], number: int) -> NDArray[np.float32]:
     noise = draw.standard_normal((model["channels"], *model["shape"])).astype(np.float32)
     for axis in range(1, noise.ndim):
         noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
-    return noise
+    smooth: NDArray[np.float32] = noise
+    return smooth
 
 
 def counts(number: int, x: NDArray[np.float32], units: int) -> NDArray[np.float32]:
