@@ -1,7 +1,9 @@
 """The log: a line per event and none per sample, the same form from everyone, and no secrets."""
 
+import ast
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,8 @@ from tests.service.running import ENCODER, counts, server_process, settings_valu
 
 # Lines about the process; all others are about a model.
 OF_THE_PROCESS = {"entrance", "serving", "draining", "stopped"}
+# These write for people, and not to the service's log.
+COMMANDS = {"demo", "fit"}
 BOUND = {"model": "m", "session": "day-1", "sample_id": "s7"}
 Format = Literal["json", "console"]
 
@@ -95,6 +99,33 @@ def test_the_level_holds_for_everybody(
 ) -> None:
     write("json", level)
     assert len(read(capsys.readouterr().err)) == lines
+
+
+def test_every_event_is_documented(repository: Path) -> None:
+    table = (repository / "docs" / "logs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| [a-z, ]+ \|", table, flags=re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"\w+", row)}
+    parts = [
+        path
+        for path in (repository / "service").rglob("*.py")
+        if path.relative_to(repository / "service").parts[0] not in COMMANDS
+    ]
+    assert documented == {name for path in parts for name in events(path)}
+
+
+def events(path: Path) -> Iterator[str]:
+    """First arguments of the calls of `_log`, both of those that a condition chooses from."""
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and "_log" in names(call.func):
+            yield from (
+                each.value
+                for each in ast.walk(call.args[0])
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            )
+
+
+def names(expression: ast.expr) -> set[str]:
+    return {each.id for each in ast.walk(expression) if isinstance(each, ast.Name)}
 
 
 def test_samples_write_no_lines(tmp_path: Path) -> None:

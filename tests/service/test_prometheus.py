@@ -23,6 +23,8 @@ from tests.service.running import (
     waveform,
 )
 
+# It waits for two starts of the service, and for scrapes once a second.
+pytestmark = pytest.mark.slow
 FRAMES: dict[str, Any] = {
     "name": "frames",
     "channels": 1,
@@ -44,6 +46,8 @@ NO_GPU = {
 class Scene:
     """A service that has learned, and the Prometheus that watched."""
 
+    folder: Path
+    values: dict[str, Any]
     service: ServerProcess
     prometheus: PrometheusServer
     client: Client
@@ -94,7 +98,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterato
         eventually(lambda: prometheus.value('up{job="scatonline"}') == 1)
         stream(client)
         eventually(lambda: _caught_up(prometheus, client))
-        yield Scene(service, prometheus, client)
+        yield Scene(folder, values, service, prometheus, client)
 
 
 def _caught_up(prometheus: PrometheusServer, client: Client) -> bool:
@@ -227,12 +231,58 @@ def test_a_client_that_is_refused_again_and_again_is_told_of(scene: Scene) -> No
     eventually(refused)
 
 
+def test_what_was_lost_on_the_way_is_told_of(scene: Scene) -> None:
+    for _ in range(2):
+        scene.client.update("frames", "day-1", "n1", frame(1), counts(1), sequence=1)
+    scene.client.update("frames", "day-1", "n5", frame(5), counts(5), sequence=5)
+    with pytest.raises(ClientError, match="NOT_FOUND"):
+        scene.client.label("frames", "day-1", "never-sent", counts(0))
+    expected = {
+        'scatonline_missing_samples_total{model="frames"}': 3,
+        'scatonline_repeated_requests_total{model="frames"}': 1,
+        'scatonline_orphan_labels_total{model="frames"}': 1,
+    }
+    eventually(lambda: {query: scene.prometheus.value(query) for query in expected} == expected)
+    lost = {"ScatonlineSamplesMissing", "ScatonlineLabelsLost"}
+    eventually(lambda: lost <= scene.prometheus.alerts("firing"))
+
+
+def test_a_frozen_model_and_open_streams_are_seen(scene: Scene) -> None:
+    scene.client.freeze("frames")
+    with scene.client.stream() as stream:
+        stream.predict("frames", "day-1", frame(0)).result(60)
+        eventually(lambda: scene.prometheus.value("scatonline_streams") == 1)
+    eventually(lambda: "ScatonlineFrozen" in scene.prometheus.alerts("firing"))
+    scene.client.resume("frames")
+    eventually(lambda: "ScatonlineFrozen" in scene.prometheus.alerts("inactive"))
+    eventually(lambda: scene.prometheus.value("scatonline_streams") == 0)
+
+
+def test_a_model_is_seen_as_long_as_it_is_served(scene: Scene) -> None:
+    scene.client.create_model({**FRAMES, "name": "brief"})
+    eventually(lambda: scene.prometheus.value('scatonline_storage_ready{model="brief"}') == 1)
+    scene.client.delete_model("brief", confirm="brief")
+    eventually(lambda: scene.prometheus.query('{model="brief"}') == {})
+    assert scene.prometheus.value("scatonline_models") == 2
+
+
 # The last one: it ends the service.
-def test_a_service_that_is_killed_is_missed(scene: Scene) -> None:
+def test_a_service_that_is_killed_is_missed_and_its_recovery_is_seen(scene: Scene) -> None:
+    event = scene.client.status().models["frames"].event
     scene.service.process.kill()
     eventually(lambda: "ScatonlineDown" in scene.prometheus.alerts("firing"))
-    assert scene.prometheus.value('up{job="scatonline"}') == 0
     assert scene.prometheus.query("scatonline_samples_total") == {}
+    values = {**scene.values, "metrics": {"port": scene.service.metrics_port}}
+    again = scene.folder / "again"
+    again.mkdir()
+    with server_process(again, values):
+        eventually(lambda: "ScatonlineDown" in scene.prometheus.alerts("inactive"))
+        eventually(
+            lambda: scene.prometheus.value('scatonline_event_number{model="frames"}') == event
+        )
+        assert scene.prometheus.value('scatonline_recovery_progress_ratio{model="frames"}') == 1
+        assert scene.prometheus.value('scatonline_recovery_seconds{model="frames"}') > 0
+        assert scene.prometheus.value('scatonline_samples_total{model="frames"}') == 0
 
 
 def _same(one: float, other: float) -> bool:
