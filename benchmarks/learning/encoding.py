@@ -5,13 +5,15 @@ pixels. Neurons are others on every day: what a new day takes over from the days
 old neurons answered to.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.learning.neurons import SPEC, Day, Floats, days, scores, stream
 from benchmarks.learning.ridge import Ridge
-from scatonline.config import LearningSpec, ModelSpec
+from scatonline.config import LearningSpec, ModelSpec, ReadoutSpec
+from scatonline.config.readout import Prior
 from scatonline.model import Model
 
 BASELINE = "fixed scattering + Gabor + pixels, ridge"
@@ -23,6 +25,9 @@ MARK = {
     "190927": {"first": 0.34, "all": 0.54},
 }
 _ALONE = "ours, each day alone: nothing taken over"
+_FIXED = "ours, filters fixed"
+_LEARNED = "ours, filters fixed, prior learned"
+_RECURSIVE = "recursive readout, order 1 and pixels"
 
 
 def contenders() -> dict[str, ModelSpec]:
@@ -32,7 +37,8 @@ def contenders() -> dict[str, ModelSpec]:
     return {
         OURS: SPEC,
         "ours, guarded": replace(SPEC, adaptation=replace(SPEC.adaptation, shadow=True)),
-        "ours, filters fixed": fixed,
+        _FIXED: fixed,
+        _LEARNED: replace(fixed, readout=replace(SPEC.readout, prior="learned")),
         "ours, filters fixed, changes acted upon": replace(
             fixed, adaptation=replace(SPEC.adaptation, detect=True)
         ),
@@ -46,7 +52,20 @@ def contenders() -> dict[str, ModelSpec]:
         "ours, filters fixed, no contrast": replace(
             fixed, features=replace(SPEC.features, contrast=0.0)
         ),
+        _RECURSIVE: _recursive("flat"),
+        f"{_RECURSIVE}, prior learned": _recursive("learned"),
     }
+
+
+def _recursive(prior: Prior) -> ModelSpec:
+    """The default readout; its cost is the square of the columns, so it has fewer of them."""
+    return replace(
+        SPEC,
+        learning=LearningSpec(enabled=False),
+        bank=replace(SPEC.bank, max_order=1),
+        features=replace(SPEC.features, orders=(0, 1)),
+        readout=ReadoutSpec(kind="gaussian", prior=prior),
+    )
 
 
 def run(quick: bool) -> dict[str, Any]:
@@ -58,14 +77,16 @@ def run(quick: bool) -> dict[str, Any]:
     shown = [day.head(330) for day in days()] if quick else days()
     specs = contenders()
     if quick:
-        specs = {name: specs[name] for name in ("ours, filters fixed", _ALONE)}
+        specs = {name: specs[name] for name in (_FIXED, _LEARNED, _ALONE)}
     predicted = {BASELINE: list(Ridge(shown).run())}
     retreats: dict[str, int] = {}
+    opened: dict[str, list[float]] = {}
     for name, spec in specs.items():
-        predicted[name], retreats[name] = _through(spec, shown, fresh=name == _ALONE)
+        predicted[name], retreats[name], opened[name] = _through(spec, shown, fresh=name == _ALONE)
     return {
         "days": [day.name for day in shown],
         "retreats": retreats,
+        "opened_s": {name: s for name, s in opened.items() if specs[name].readout.prior != "flat"},
         "scores": {
             name: [scores(p, day.counts) for p, day in zip(every, shown, strict=True)]
             for name, every in predicted.items()
@@ -73,14 +94,19 @@ def run(quick: bool) -> dict[str, Any]:
     }
 
 
-def _through(spec: ModelSpec, shown: list[Day], *, fresh: bool) -> tuple[list[Floats], int]:
-    """Predictions of every day, and how often learned filters were given up."""
-    model, predicted = Model(spec), []
+def _through(
+    spec: ModelSpec, shown: list[Day], *, fresh: bool
+) -> tuple[list[Floats], int, list[float]]:
+    """Predictions of every day, how often filters were given up, seconds to open each session."""
+    model, predicted, opened = Model(spec), [], []
     for day in shown:
         if fresh:
             model = Model(spec)
+        started = time.perf_counter()
+        model.open_session(day.name, day.units)
+        opened.append(time.perf_counter() - started)
         predicted.append(stream(model, day))
-    return predicted, len(model.retreats)
+    return predicted, len(model.retreats), opened
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -101,5 +127,9 @@ def table(result: Mapping[str, Any]) -> str:
     for name, every in result["scores"].items():
         cells = [f"{s['first']:.3f} / {s['all']:.3f} / {s['last']:.3f}" for s in every]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", f"Learned filters given up: {result['retreats']}"]
+    lines += ["", f"Learned filters given up: {result['retreats']}", ""]
+    lines += [
+        f"{name}: opening a session took {', '.join(f'{second:.2f}' for second in seconds)} s"
+        for name, seconds in result["opened_s"].items()
+    ]
     return "\n".join(lines)

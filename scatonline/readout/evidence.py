@@ -31,7 +31,8 @@ class Evidence:
         noise: λ.
         counted: ``(outputs,)`` n, samples that stand behind each output.
         rest: ``(outputs,)`` squares of targets that no row stands for.
-        relative: Only how weights compare counts, as ``size`` is their mean squared norm.
+        power: ``(width,)`` mean squares of columns, where only how weights compare counts: their
+            sum stays what it is without weights, as ``size`` and ``noise`` refer to it. Or None.
     """
 
     rows: Tensor
@@ -42,7 +43,7 @@ class Evidence:
     noise: float
     counted: Tensor
     rest: Tensor
-    relative: bool
+    power: Tensor | None = None
 
     @property
     def observed(self) -> float:
@@ -50,11 +51,10 @@ class Evidence:
         return float(self.counted.sum())
 
     def normal(self, weight: Tensor) -> Tensor:
-        """Weights with which the mean squared norm is what it is without any, if that is needed."""
-        if not self.relative:
+        """Weights that compare alike, and keep the power if that is asked for."""
+        if self.power is None:
             return weight
-        power = self.rows.double().square().mean(0)
-        return weight * (power.sum() / (weight * power).sum().clamp_min(1e-300))
+        return weight * (self.power.sum() / (weight * self.power).sum())
 
     def unlikely(self, weight: Tensor) -> tuple[float, Tensor]:
         """L, over the number of targets, and its gradient.

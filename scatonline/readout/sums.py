@@ -115,7 +115,6 @@ class Sums:
             noise=1.0,
             counted=self.counted[varied],
             rest=rest.maximum(_LEAST_REST * self.squares)[varied],
-            relative=False,
         )
 
 

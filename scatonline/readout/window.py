@@ -143,7 +143,8 @@ class WindowReadout:
         slots = (self.written - 1 - torch.arange(count, device=self.times.device)) % len(self.times)
         rows, targets = self.memory.rows.table()[slots], self.targets[slots][:, varied]
         targets = targets - targets.mean(0)
-        if not rows.any() or not targets.any(0).all():
+        power = rows.double().square().mean(0)
+        if not power.any() or not targets.any(0).all():
             return None
         return Evidence(
             rows=rows,
@@ -154,7 +155,7 @@ class WindowReadout:
             noise=max(float(self.inverse.noise[self._chosen()]), _LEAST_NOISE),
             counted=targets.new_full((targets.shape[1],), count),
             rest=targets.new_zeros(targets.shape[1]),
-            relative=True,
+            power=power,
         )
 
     def frozen(self, weight: Tensor | None = None) -> tuple[Ancestor, ...]:

@@ -252,7 +252,7 @@ def test_slope_of_the_evidence_is_its_differences(similarity: Any, relative: boo
         noise=0.3,
         counted=torch.tensor([30.0, 40.0], dtype=torch.float64),
         rest=torch.tensor([0.0, 2.0], dtype=torch.float64),
-        relative=relative,
+        power=rows.square().mean(0) if relative else None,
     )
     weight = torch.rand(5, generator=generator, dtype=torch.float64) + 0.5
     _, slope = seen.unlikely(weight)
@@ -268,9 +268,9 @@ def test_relative_weights_keep_the_columns_power() -> None:
     targets = torch.zeros(40, 1, dtype=torch.float64)
     none = torch.zeros(1, dtype=torch.float64)
     still = torch.zeros(40, 40, dtype=torch.float64)
-    seen = Evidence(rows, targets, still, linear, 6.0, 0.5, none, none, relative=True)
-    weight = torch.rand(6, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.1
     power = rows.double().square().mean(0)
+    seen = Evidence(rows, targets, still, linear, 6.0, 0.5, none, none, power)
+    weight = torch.rand(6, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.1
     assert float((seen.normal(weight) * power).sum()) == pytest.approx(float(power.sum()))
 
 
