@@ -183,7 +183,9 @@ class Model:
         session = self._session(sample.session)
         x = prepare(self.spec, sample.input, self.device)
         columns = self.learner.columns(x, session)
-        predicted = self._predict(session, x, columns, sample.arrived_s)
+        # Where nothing grows too old, a clock must not tell equal states apart.
+        arrived_s = sample.arrived_s if self.spec.pending_age_s else None
+        predicted = self._predict(session, x, columns, arrived_s)
         session.remember(sample.id, columns, self.learner.lags)
         self.event += 1
         self._expire(sample.arrived_s)

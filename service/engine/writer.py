@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from service.engine.recovery import recovered
 from service.engine.reporter import Reporter
 from service.engine.saver import CheckpointSaver
 from service.engine.served import Served
-from service.errors import ServiceError, StorageFull, Unavailable
+from service.errors import ServiceError, StorageBroken, StorageFull, Unavailable
 from service.storage.failpoints import reach
 from service.storage.journal import Journal
 from service.telemetry import ModelInstruments
@@ -100,10 +100,12 @@ class Writer:
         self._admission = Admission(
             self.inbox, limits.batch, reactions.repeated_request, reactions.refused
         )
+        self._under_way: list[Change[Any]] = []
         self._hurried = threading.Event()
         self._probed_s = 0.0
         self._published: Callable[[int], object] = lambda _: None
         self._ended: Callable[[bool], object] = lambda _: None
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix=f"flush-{self._name}")
         self._thread = threading.Thread(target=self._run, name=f"write-{self._name}")
         instruments.watch_queue(self.inbox.depth, limits.queue_depth)
 
@@ -149,8 +151,12 @@ class Writer:
         finally:
             self.inbox.close()
             self.inbox.refuse_rest()
+            _refuse(
+                self._under_way, Unavailable(f"model {self._name!r} has stopped; send it again")
+            )
             self.checks.drop()
             self._ended(failed)
+            self._flusher.shutdown()
             self._journal.close()
 
     def _answer(self, question: Question[Any]) -> None:
@@ -164,55 +170,72 @@ class Writer:
             question.result.set_result(result)
 
     def _store_and_apply(self, first: Change[Any]) -> None:
-        """One flush of the journal, and what it made durable."""
+        """One flush of the journal, and what it made durable.
+
+        The disk works while the first event is applied; nothing is published or answered before it
+        has done so.
+        """
         self._linger.wait(self.inbox)
-        batch = self._admission.batch(first, self._served)
+        batch = self._under_way = self._admission.batch(first, self._served)
         if not batch:
             return
         try:
-            number = self._store(batch)
-        except ServiceError as error:
-            for change in batch:
-                change.result.set_exception(error)
-            if not isinstance(error, StorageFull):
-                raise
+            durable = self._write(batch)
+        except StorageFull as error:
+            _refuse(batch, error)
             self._set_storage_ready(False)
             return
+        except StorageBroken as error:
+            _refuse(batch, error)
+            raise
         self._set_storage_ready(True)
-        for place, change in enumerate(batch):
-            if not self._applied(change.event, change.result):
-                self._heal(number + place, batch[place + 1 :])
+        number = self._journal.position.number - len(batch)
+        for place, change in enumerate(batch, 1):
+            applied = self._apply(change.event)
+            try:
+                durable.result()
+            except StorageBroken as error:
+                _refuse(batch[place - 1 :], error)
+                raise
+            if not self._answered(change, applied):
+                self._heal(number + place, batch[place:])
                 return
 
-    def _store(self, batch: list[Change[Any]]) -> int:
-        """Makes events durable; returns the number of the first one's record."""
-        bodies = [encode(change.event) for change in batch]
-        first = self._journal.position.number + 1
-        started_s = time.perf_counter()
-        self._journal.append(bodies)
-        seconds = time.perf_counter() - started_s
-        self._linger.flushed(len(batch), seconds)
-        self._instruments.journal_flush.observe(seconds)
+    def _write(self, batch: list[Change[Any]]) -> "Future[None]":
+        """Writes events; the future is done once the disk has them."""
+        self._journal.write([encode(change.event) for change in batch])
         self._instruments.journal_batch.observe(len(batch))
         self._instruments.journal_record.set(self._journal.position.number)
-        return first
+        return self._flusher.submit(self._flush, len(batch))
 
-    def _applied(self, event: Event[T], result: "Future[T]") -> bool:
-        """Applies and publishes an event and answers it; False if something broke on the way."""
+    def _flush(self, count: int) -> None:
+        """In the flusher's thread."""
+        started_s = time.perf_counter()
+        self._journal.flush()
+        seconds = time.perf_counter() - started_s
+        self._linger.flushed(count, seconds)
+        self._instruments.journal_flush.observe(seconds)
+
+    def _apply(self, event: Event[Any]) -> "Future[Any]":
+        """What came of an event: its result, or the error that it ended in."""
+        applied: Future[Any] = Future()
         try:
-            found = apply(event, self._served)
-            reach("event.applied")
-            self._publish()
-            self._react(event, found)
-            reach("event.published")
-        except (ScatOnlineError, ServiceError) as refusal:
-            result.set_exception(refusal)
-        except Exception as error:  # noqa: BLE001 (told; the state is made anew)
-            _log.exception("event_broke", **_place(event))
-            result.set_exception(error)
-            return False
-        else:
-            result.set_result(found)
+            applied.set_result(apply(event, self._served))
+        except Exception as error:  # noqa: BLE001 (told; what nobody foresaw is healed)
+            applied.set_exception(error)
+        reach("event.applied")
+        return applied
+
+    def _answered(self, change: Change[Any], applied: "Future[Any]") -> bool:
+        """Publishes and answers an event; False if something that nobody foresaw broke it."""
+        error = applied.exception()
+        if error is not None:
+            change.result.set_exception(error)
+            return isinstance(error, ScatOnlineError | ServiceError)
+        self._publish()
+        self._react(change.event, applied.result())
+        reach("event.published")
+        change.result.set_result(applied.result())
         return True
 
     def _react(self, event: Event[Any], result: object) -> None:
@@ -285,3 +308,9 @@ def _place(event: Event[Any]) -> dict[str, str]:
     """Session and sample of an event that has them, for the log."""
     request = event.request()
     return {} if request is None else {"session": request.session, "sample_id": request.sample_id}
+
+
+def _refuse(batch: list[Change[Any]], error: Exception) -> None:
+    for change in batch:
+        if not change.result.done():
+            change.result.set_exception(error)

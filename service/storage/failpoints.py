@@ -17,8 +17,8 @@ VARIABLE = "SCATFAILPOINTS"
 POINTS = (
     "journal.append",  # before records are written
     "journal.flush",  # written, not flushed
-    "journal.flushed",  # on disk, not applied
-    "event.applied",  # applied, not published
+    "journal.flushed",  # on disk, not answered
+    "event.applied",  # applied, perhaps not on disk, not published
     "event.published",  # published, not answered
     "journal.rotate",  # before a new segment is made
     "journal.rotated",

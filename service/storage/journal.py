@@ -103,7 +103,35 @@ class Journal:
             StorageFull: the disk takes nothing more; the journal is as it was.
             StorageBroken: nobody knows what the disk holds; only a new start can tell.
         """
+        place = self.write(bodies)
+        self.flush()
+        return place
+
+    def write(self, bodies: Sequence[bytes]) -> Position:
+        """Writes events: all of them, or none. They are durable after :meth:`flush`.
+
+        Returns:
+            The place after the last one.
+
+        Raises:
+            StorageFull, StorageBroken: as :meth:`append`.
+        """
         return self._write([(EVENT, body) for body in bodies])
+
+    def flush(self) -> None:
+        """Waits until the disk has what was written; may run in another thread, one at a time.
+
+        Raises:
+            StorageBroken: as :meth:`append`.
+        """
+        try:
+            reach("journal.flush")
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise StorageBroken(
+                f"{self._folder}: cannot be flushed: {error.strerror}; nobody knows what it holds"
+            ) from error
+        reach("journal.flushed")
 
     def skip(self, number: int) -> None:
         """Notes that a record is not to be applied.
@@ -112,6 +140,7 @@ class Journal:
             As :meth:`append`.
         """
         self._write([(SKIP, str(number).encode())])
+        self.flush()
         self.skipped.add(number)
 
     def probe(self) -> bool:
@@ -197,17 +226,9 @@ class Journal:
         except OSError as error:
             self._cut_back()
             raise self._told(error) from error
-        try:
-            reach("journal.flush")
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            raise StorageBroken(
-                f"{self._folder}: cannot be flushed: {error.strerror}; nobody knows what it holds"
-            ) from error
         self._size += len(content)
         self.position = place
         self.batch += 1
-        reach("journal.flushed")
         return place
 
     def _put(self, content: bytes) -> None:
