@@ -1,6 +1,8 @@
 """Checkpoints are whole or absent; a damaged one is never loaded and never hides a good one."""
 
 import json
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +10,12 @@ import pytest
 import torch
 
 from service.errors import CorruptRecord, StorageError
-from service.storage.checkpoints import Checkpoint, CheckpointStore, read
+from service.storage.checkpoints import FORMAT, Checkpoint, CheckpointStore, read
 from service.storage.folder import FolderLock
+from service.storage.records import Position
+
+FILES = ("manifest.json", "meta.json", "tensors.safetensors", "service.bin")
+FLIPS = 1000
 
 
 def checkpoint(event: int) -> Checkpoint:
@@ -19,6 +25,8 @@ def checkpoint(event: int) -> Checkpoint:
         tensors={"weights": torch.arange(12.0).reshape(3, 4) + event, "steps": torch.tensor(event)},
         meta={"seen": ["a", "b"], "loss": 0.1, "missing": float("nan")},
         written_s=1.5,
+        position=Position(event, bytes(range(16))),
+        service=b"what was answered",
     )
 
 
@@ -53,6 +61,7 @@ def test_what_was_saved_comes_back_bit_for_bit(store: CheckpointStore) -> None:
     assert loaded is not None
     assert path.name == "000001-event-7"
     assert (loaded.event, loaded.spec) == (7, saved.spec)
+    assert (loaded.position, loaded.service) == (saved.position, saved.service)
     assert json.dumps(loaded.meta) == json.dumps(saved.meta)
     for name, tensor in saved.tensors.items():
         assert torch.equal(loaded.tensors[name], tensor)
@@ -69,7 +78,7 @@ def test_the_newest_are_kept(store: CheckpointStore) -> None:
     assert kept == ["000005-event-3", "000004-event-12", "000003-event-9"]
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "meta.json", "tensors.safetensors"])
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("damage", [flip_bit, cut_short, empty, remove])
 def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(
     store: CheckpointStore,
@@ -86,6 +95,21 @@ def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(
     assert newest.with_name(newest.name + ".damaged").is_dir()
     assert "checkpoint_damaged" in capsys.readouterr().out
     assert store.save(checkpoint(3)).name == "000003-event-3"
+
+
+def test_every_flipped_bit_is_found(store: CheckpointStore) -> None:
+    path = store.save(checkpoint(1))
+    chance = random.Random(0)
+    whole = {name: (path / name).read_bytes() for name in FILES}
+    places = [(name, byte) for name, content in whole.items() for byte in range(len(content))]
+    for name, byte in chance.choices(places, k=FLIPS):
+        content = bytearray(whole[name])
+        content[byte] ^= 1 << chance.randrange(8)
+        (path / name).write_bytes(content)
+        with pytest.raises(CorruptRecord, match=re.escape(str(path))):
+            read(path)
+        (path / name).write_bytes(whole[name])
+    assert read(path).event == 1
 
 
 def test_only_damaged_ones_refuse_a_start_again_and_again(store: CheckpointStore) -> None:
@@ -111,10 +135,10 @@ def test_a_crash_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_another_format_is_refused_and_left_alone(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.storage.checkpoints.FORMAT", 2)
+    monkeypatch.setattr("service.storage.checkpoints.FORMAT", FORMAT + 1)
     path = store.save(checkpoint(1))
     monkeypatch.undo()
-    with pytest.raises(StorageError, match="got checkpoint format 2, expected 1"):
+    with pytest.raises(StorageError, match=f"format {FORMAT + 1}, expected {FORMAT}"):
         store.load_newest()
     assert path.is_dir()
 
