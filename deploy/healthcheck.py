@@ -1,8 +1,8 @@
 """Exits 0 if the service on this machine says by the standard gRPC health check that it serves.
 
 Where the service is locked, these variables hold the keys: HEALTHCHECK_TOKEN_FILE, a file with a
-token of the role predict; HEALTHCHECK_ROOTS, HEALTHCHECK_CERTIFICATE and HEALTHCHECK_KEY, PEM files;
-HEALTHCHECK_SERVER_NAME, the name in the service's certificate.
+token of the role predict; HEALTHCHECK_ROOTS, HEALTHCHECK_CERTIFICATE and HEALTHCHECK_KEY, PEM
+files; HEALTHCHECK_SERVER_NAME, the name in the service's certificate.
 """
 
 import os

@@ -39,6 +39,7 @@ RETRY_MS: dict[type[Exception], int] = {
 }
 # As gRPC's own clients understand it (gRFC A6).
 RETRY_KEY = "grpc-retry-pushback-ms"
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,15 @@ def refusal(error: Exception) -> Refusal:
     """Looks an error up; one that no table names becomes INTERNAL with an id that the log has."""
     for kind in type(error).__mro__:
         if kind in CODES:
-            return Refusal(CODES[kind], str(error), RETRY_MS.get(kind))
+            return Refusal(CODES[kind], _shortened(str(error)), RETRY_MS.get(kind))
     incident = uuid.uuid4().hex[:12]
     _log.error("internal_error", incident=incident, exc_info=error)
     return Refusal(
         StatusCode.INTERNAL,
         f"internal error {incident}: the service's log has the details under this id",
     )
+
+
+def _shortened(message: str) -> str:
+    """A message may quote a request, and gRPC drops a reply whose headers are long."""
+    return message if len(message) <= _LONGEST else message[:_LONGEST] + "…"

@@ -55,7 +55,11 @@ def channel(service: LocalService, keys: Keys) -> Iterator[grpc.Channel]:
 
 
 def outcome(
-    channel: grpc.Channel, path: str, method: MethodDescriptor, *headers: str
+    channel: grpc.Channel,
+    path: str,
+    method: MethodDescriptor,
+    *headers: str,
+    timeout_s: float = 20.0,
 ) -> StatusCode:
     """How a call without content is answered; a stream is left after its first reply."""
     kinds: dict[tuple[bool, bool], Any] = {
@@ -68,7 +72,7 @@ def outcome(
     metadata = [("authorization", header) for header in headers]
     request: Any = iter([b""]) if method.client_streaming else b""
     try:
-        reply = ask(request, metadata=metadata, timeout=20)
+        reply = ask(request, metadata=metadata, timeout=timeout_s)
         if method.server_streaming:
             next(reply, None)
             reply.cancel()
@@ -122,12 +126,14 @@ def test_nobody_gets_in_without_a_token_that_holds(
 
 @pytest.mark.parametrize("path", sorted(METHODS))
 def test_a_role_opens_what_the_table_says(path: str, channel: grpc.Channel, keys: Keys) -> None:
+    method = METHODS[path]
     for role in Role:
-        answer = outcome(channel, path, METHODS[path], f"Bearer {keys.held[role.value]}")
+        header = f"Bearer {keys.held[role.value]}"
         if role.covers(least(path)):
-            assert answer not in REFUSED, role
+            # Who may watch waits for something to happen.
+            assert outcome(channel, path, method, header, timeout_s=1.0) not in REFUSED, role
         else:
-            assert answer is StatusCode.PERMISSION_DENIED, role
+            assert outcome(channel, path, method, header) is StatusCode.PERMISSION_DENIED, role
 
 
 @pytest.mark.parametrize(
@@ -161,6 +167,20 @@ def test_a_message_over_the_limit_is_refused(service: LocalService, keys: Keys) 
     just_over = bytes(64 * 2**20 + 1)
     answer = status_of(service, UPDATE, keys.held["update"], Tls(keys.roots), just_over)
     assert answer is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_headers_over_the_limit_are_refused(channel: grpc.Channel) -> None:
+    header = "Bearer " + "x" * 2**16
+    assert outcome(channel, STATUS, METHODS[STATUS], header) is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_an_error_does_not_repeat_all_that_came(service: LocalService, keys: Keys) -> None:
+    with (
+        Client(service.address, token=keys.held["predict"], tls=Tls(keys.roots)) as client,
+        pytest.raises(ClientError, match="NOT_FOUND: ") as refused,
+    ):
+        client.predict("m" * 100_000, "day-1", waveform(0))
+    assert 100 < len(refused.value.message) < 2000
 
 
 def test_refusals_are_counted_by_reason(
