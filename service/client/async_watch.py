@@ -64,6 +64,8 @@ class AsyncWatch:
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
+        # Comes once the service watches: what happens from now on is told.
+        await self._notices.initial_metadata()
         return self
 
     async def __aexit__(

@@ -30,6 +30,8 @@ class Watch:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._notices = self._begin()
+        # Comes once the service watches: what happens from now on is told.
+        self._notices.initial_metadata()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Ends the iteration."""

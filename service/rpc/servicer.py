@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -170,7 +171,12 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         for model in request.models:
             if model not in self._calls.models:
                 await self._answer(self._calls.unknown(model), model, context)
-        notices = watched(self._notices, frozenset(request.models), self._stopping)
+        notices = watched(
+            self._notices,
+            frozenset(request.models),
+            self._stopping,
+            partial(context.send_initial_metadata, ()),
+        )
         async for notice in self._streamed(notices, "", context):
             yield notice
         await self._abort(Unavailable("the service is stopping; watch again later"), "", context)

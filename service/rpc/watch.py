@@ -1,7 +1,7 @@
 """Notices as they travel to one watcher."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from scatonline.changes import Alarm
 from scatonline.drift import FilterReport
@@ -21,12 +21,19 @@ from service.rpc.reports import decision_message, drift_message
 
 
 async def watched(
-    notices: Notices, models: frozenset[str], stopping: asyncio.Event
+    notices: Notices,
+    models: frozenset[str],
+    stopping: asyncio.Event,
+    begun: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[pb.Notice]:
-    """Yields notices of these models, of all if none is named, until the service stops."""
+    """Yields notices of these models, of all if none is named, until the service stops.
+
+    `begun` is awaited once nothing more is missed.
+    """
     loop = asyncio.get_running_loop()
     come = asyncio.Event()
     with notices.watch(lambda: loop.call_soon_threadsafe(come.set)) as watcher:
+        await begun()
         stopped = asyncio.create_task(stopping.wait())
         stopped.add_done_callback(lambda _: come.set())
         try:
