@@ -3,7 +3,9 @@
 Scattering maps are averaged to a grid and compressed; the input itself may stand beside them.
 Columns come in blocks, one a scattering path (channels × cells each), raw terms last, so that a
 structure move adds or removes whole blocks. With lags the same blocks follow for each of the inputs
-before, newest first.
+before, newest first. With dilations every scattering column is a mean over :mod:`views
+<scatonline.views>` of the input, compressed before: what a linear readout says of it is then the
+mean of what it says of the views.
 """
 
 from collections.abc import Hashable, Sequence
@@ -12,10 +14,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from scatonline.cascade import Averages, Cascade, Filters, Path
 from scatonline.config import FeatureSpec, ModelSpec
+from scatonline.views import Views, average
 
 # √ and log are flattened below this, so that a blank input has a finite gradient.
 _FLOOR = 1e-8
@@ -53,12 +55,14 @@ class Layout:
         single: Number of columns of one input.
         width: Number of columns of a sample: its own and its lags'.
         weight: ``(width,)`` float64, the specification's factor on each standardised column.
+        views: From which distances an input is looked at.
     """
 
     def __init__(self, spec: ModelSpec, cascade: Cascade) -> None:
         """Lists the blocks of the orders that ``spec`` uses."""
         self.spec, self.features = spec, spec.features
         self.cascade = cascade
+        self.views = Views(spec.shape, self.features.dilations)
         self.ranges = _order_ranges(cascade.paths, spec.bank.max_order)
         self.blocks: list[Block] = []
         weights: list[Tensor] = []
@@ -97,19 +101,24 @@ class Layout:
         Returns:
             ``(batch, single)`` float32.
         """
-        parts: list[Tensor] = []
-        if self.uses_scattering:
-            flat = x.reshape(-1, *self.spec.shape)
-            maps = self.cascade.transform(flat, filters, averages)
-            maps = self._contrast(maps)
-            for order in sorted(self.features.orders):
-                start, end = self.ranges[order]
-                if end > start:
-                    parts.append(self._pooled(maps[:, start:end], order, x.shape[0]))
-        if self.features.raw_grid:
-            grid = self._grid(self.features.raw_grid, self.spec.shape)
-            parts.append(_average(x, grid).flatten(1))
-        return torch.cat(parts, 1) if parts else x.new_zeros(x.shape[0], 0)
+        parts = [
+            part.mean(0) if len(part) > 1 else part[0] for part in self._parts(x, filters, averages)
+        ]
+        return torch.cat([*parts, self._raw(x)], 1)
+
+    def of_views(self, x: Tensor, filters: Filters, averages: Averages | None) -> Tensor:
+        """What :meth:`columns` is the mean of: columns of every view.
+
+        Args:
+            x: As there.
+            filters: As there.
+            averages: As there.
+
+        Returns:
+            ``(views, batch, single)`` float32; raw terms are of the input itself.
+        """
+        raw = self._raw(x)[None].expand(len(self.views), -1, -1)
+        return torch.cat([*self._parts(x, filters, averages), raw], 2)
 
     @property
     def kinds(self) -> Tensor:
@@ -159,6 +168,24 @@ class Layout:
                 index[block.start : block.start + block.width] = before[block.key].start + span
         return index
 
+    def _parts(self, x: Tensor, filters: Filters, averages: Averages | None) -> list[Tensor]:
+        """``(views, batch, columns)`` of each order that is used."""
+        if not self.uses_scattering:
+            return []
+        flat = self.views.tiled(x).reshape(-1, *self.spec.shape)
+        maps = self.cascade.transform(flat, filters, averages)
+        maps = self._contrast(maps.view(*maps.shape[:2], *self._size))
+        used = [(order, *self.ranges[order]) for order in sorted(self.features.orders)]
+        return [
+            self._pooled(maps[:, start:end], order) for order, start, end in used if end > start
+        ]
+
+    def _raw(self, x: Tensor) -> Tensor:
+        """``(batch, columns)`` of the input itself."""
+        if not self.features.raw_grid:
+            return x.new_zeros(len(x), 0)
+        return average(x, self._grid(self.features.raw_grid, self.spec.shape)).flatten(1)
+
     def _contrast(self, maps: Tensor) -> Tensor:
         """Divides orders ≥ 1 by the mean of order 1 at the same place."""
         start, end = self.ranges.get(1, (0, 0))
@@ -167,16 +194,21 @@ class Layout:
         strength = maps[:, start:end].mean(1, keepdim=True).clamp_min(0) + self.features.contrast
         return torch.cat((maps[:, :start], maps[:, start:] / strength), 1)
 
-    def _pooled(self, maps: Tensor, order: int, batch: int) -> Tensor:
-        """``(batch·channels, paths, *out)`` → ``(batch, paths·channels·cells)``."""
-        grid = self._grid(_at(self.features.grid, order), maps.shape[2:])
-        cells = _average(maps, grid).flatten(2)
+    def _pooled(self, maps: Tensor, order: int) -> Tensor:
+        """``(tiles·batch·channels, paths, *size)`` → ``(views, batch, paths·channels·cells)``."""
+        grid = self._grid(_at(self.features.grid, order), self._size)
+        cells = self.views.cells(maps, grid).flatten(3)
         cells = cells if order == 0 else compress(cells, self.features)
-        return cells.reshape(batch, self.spec.channels, *cells.shape[1:]).transpose(1, 2).flatten(1)
+        cells = cells.view(len(cells), -1, self.spec.channels, *cells.shape[2:])
+        return cells.transpose(2, 3).flatten(2)
+
+    @property
+    def _size(self) -> tuple[int, ...]:
+        """Of a map; a global average has one place."""
+        return self.cascade.geometry.output_shape or (1,) * len(self.spec.shape)
 
     def _cells(self, order: int) -> int:
-        out = self.cascade.geometry.output_shape
-        return self._product(self._grid(_at(self.features.grid, order), out))
+        return self._product(self._grid(_at(self.features.grid, order), self._size))
 
     @staticmethod
     def _grid(cells: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -253,14 +285,6 @@ class Standardiser:
         carried_mean, carried_scale = self.mean[old], self.scale[old]
         carried_mean[new], carried_scale[new] = mean, scale
         return Standardiser(carried_mean, carried_scale, self.lags)
-
-
-def _average(x: Tensor, grid: tuple[int, ...]) -> Tensor:
-    if tuple(x.shape[2:]) == grid:
-        return x
-    if len(grid) == 1:
-        return functional.adaptive_avg_pool1d(x, grid[0])
-    return functional.adaptive_avg_pool2d(x, (grid[0], grid[1]))
 
 
 def _order_ranges(paths: Sequence[Path], max_order: int) -> dict[int, tuple[int, int]]:

@@ -9,6 +9,8 @@ from scatonline.config.checks import one_of, positive, require
 Compression = Literal["none", "sqrt", "log"]
 # Inputs before a sample whose columns a readout may see: they multiply its columns.
 _MOST_LAGS = 16
+# An input of few samples has nothing to show from farther away, nor from nearer.
+_DILATIONS = (0.25, 4.0)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class FeatureSpec:
         contrast: Where above 0, coefficients of order ≥ 1 are divided by this much more than the
             mean of order 1 at the same place, in the input's units: what a contour is made of then
             counts, and not how bright the light was. 0: they are not.
+        dilations: Factors by which an input is dilated, in [1/4, 4]; scattering columns are means
+            over these views of it, 1 being the input itself; see :mod:`scatonline.views`. For
+            what is seen from changing distances. A factor up to 1 costs as much as one transform,
+            one above 1 as many along each axis as it says, rounded up: (0.5, 1.0, 2.0) of an image
+            cost 1 + 1 + 4 transforms a sample.
         calibration: Samples after which the columns' means and scales are frozen.
         lags: Inputs before a sample, of the same session, whose columns stand beside its own, at
             most 16; see :mod:`scatonline.past`. For responses that come some frames late.
@@ -40,6 +47,7 @@ class FeatureSpec:
     raw_grid: int = 0
     raw_weight: float = 1.0
     contrast: float = 0.0
+    dilations: tuple[float, ...] = (1.0,)
     calibration: int = 64
     lags: int = 0
 
@@ -67,6 +75,15 @@ class FeatureSpec:
         positive("features.raw_weight", self.raw_weight)
         require(
             0 <= self.contrast < math.inf, "features.contrast", self.contrast, "finite, at least 0"
+        )
+        lowest, highest = _DILATIONS
+        require(
+            bool(self.dilations)
+            and len(set(self.dilations)) == len(self.dilations)
+            and all(lowest <= factor <= highest for factor in self.dilations),
+            "features.dilations",
+            self.dilations,
+            f"distinct factors in [{lowest}, {highest}]",
         )
         require(self.calibration >= 2, "features.calibration", self.calibration, "at least 2")
         require(0 <= self.lags <= _MOST_LAGS, "features.lags", self.lags, f"from 0 to {_MOST_LAGS}")

@@ -16,13 +16,11 @@ from scatonline.config import ModelSpec
 from scatonline.errors import ConfigError
 from scatonline.model import Model
 from scatonline.nested.assembly import Session, assembled
-from scatonline.nested.averaged import predict_averaged
-from scatonline.nested.calibration import CalibrationSet, dilated
-from scatonline.nested.discriminant import Discriminant, discriminant
+from scatonline.nested.calibration import CalibrationSet
+from scatonline.nested.discriminant import Discriminant, discriminant, viewed
 from scatonline.nested.limits import NestedSpec
 from scatonline.nested.outer import Progress, search
 from scatonline.nested.path import Path, Round
-from scatonline.nested.views import Views
 
 __all__ = [
     "CalibrationSet",
@@ -33,11 +31,9 @@ __all__ = [
     "Progress",
     "Round",
     "Session",
-    "Views",
-    "dilated",
     "discriminant",
     "fit",
-    "predict_averaged",
+    "viewed",
 ]
 
 

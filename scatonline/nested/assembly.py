@@ -18,8 +18,8 @@ from scatonline.features import Layout, Standardiser
 from scatonline.filterbank import FilterBank
 from scatonline.model import Model
 from scatonline.nested.calibration import CalibrationSet
-from scatonline.nested.discriminant import Discriminant, discriminant
-from scatonline.nested.judge import columns_of
+from scatonline.nested.discriminant import Discriminant, viewed
+from scatonline.nested.judge import views_of
 from scatonline.nested.limits import NestedSpec
 from scatonline.nested.outer import Found, with_copies
 from scatonline.sample import Sample
@@ -58,18 +58,16 @@ def assembled(
     _take_banks(model, found)
     every = with_copies(samples, limits.dilations)
     layout = model.learner.layout
-    columns = columns_of(found.scattering, layout, every.inputs)
-    model.learner.standardiser = Standardiser.fit(columns, layout.weight.to(columns.device))
+    views = views_of(found.scattering, layout, every.inputs)
+    model.learner.standardiser = Standardiser.fit(views.mean(0), layout.weight.to(views.device))
     model.learner.calibrated = True
     model.open_session(session.name, session.outputs)
     for sample in _stream(spec, every, session):
         model.step(sample)
     lda = None
     if spec.readout.kind == "softmax" and limits.classifier == "discriminant":
-        z = model.learner.standardiser(columns)
-        lda = discriminant(
-            z, every.targets.argmax(1), len(session.outputs), every.groups, spec.seed
-        )
+        z, classes = model.learner.standardiser(views), every.targets.argmax(1)
+        lda = viewed(z, classes, len(session.outputs), every.groups, spec.seed)
     return _awake(model, spec, lda), lda
 
 

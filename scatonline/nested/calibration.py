@@ -1,11 +1,9 @@
 """A calibration set: labelled samples, which of them belong together, and which are held out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from scatonline.config import ModelSpec
 from scatonline.errors import ConfigError
@@ -93,42 +91,3 @@ def _first_of(groups: Tensor) -> tuple[Tensor, Tensor]:
         0, inverse, torch.arange(len(groups)), "amin"
     )
     return names, first
-
-
-def dilated(x: Tensor, factor: float) -> Tensor:
-    """Inputs as if seen from nearer (factor above 1) or farther away, of the same size.
-
-    From farther away, more is seen than was recorded: its mirror image stands there.
-
-    Args:
-        x: ``(samples, channels, *shape)`` float32.
-        factor: Larger than 0; features become ``factor`` times as large.
-
-    Returns:
-        The same shape, cubic between pixels and linear between samples in time.
-    """
-    if factor == 1:
-        return x
-    shape = x.shape[2:]
-    mode = "bicubic" if len(shape) == 2 else "linear"
-    if factor > 1:
-        sizes = [max(2, round(n / factor)) for n in shape]
-        for axis, (n, kept) in enumerate(zip(shape, sizes, strict=True)):
-            x = x.narrow(2 + axis, (n - kept) // 2, kept)
-        return _resized(x, shape, mode)
-    small = _resized(x, [max(2, round(n * factor)) for n in shape], mode)
-    for axis, n in enumerate(shape):
-        small = small.index_select(2 + axis, _mirrored(small.shape[2 + axis], n))
-    return small
-
-
-def _mirrored(n: int, wanted: int) -> Tensor:
-    """Indices of a signal of ``n`` samples that continues as its mirror image on both sides."""
-    place = (torch.arange(wanted) - (wanted - n) // 2) % max(2 * (n - 1), 1)
-    return torch.where(place < n, place, 2 * (n - 1) - place)
-
-
-def _resized(x: Tensor, sizes: Sequence[int], mode: str) -> Tensor:
-    return functional.interpolate(
-        x, size=tuple(sizes), mode=mode, align_corners=False, antialias=mode == "bicubic"
-    )

@@ -40,27 +40,46 @@ def discriminant(z: Tensor, classes: Tensor, count: int, groups: Tensor, seed: i
     """Fits, with the shrinkage that is best on held-out folds.
 
     Args:
-        z: ``(samples, columns)`` standardised, float64.
+        z: ``(samples, columns)`` standardised, float64; or ``(views, samples, columns)``: each view
+            of a sample is fitted to, and the mean of its views is what held-out ones are told by.
         classes: ``(samples,)`` class numbers.
         count: Number of classes; those without a sample are never predicted.
         groups: ``(samples,)``, samples of one group are held out together.
         seed: Of the folds.
     """
+    views = z if z.dim() == 3 else z[None]
     fold = _folds(classes, groups, seed)
     hits = dict.fromkeys(_SHRINKAGES, 0.0)
     for turn in range(_FOLDS):
         fitted, held = fold != turn, fold == turn
         if not held.any() or not fitted.any():
             continue
-        within = _Within.of(z[fitted], classes[fitted], count)
+        within = _Within.of(views[:, fitted], classes[fitted], count)
         for shrinkage in _SHRINKAGES:
             weights = within.weights(shrinkage)
-            scores = weights[0] + z[held] @ weights[1:]
+            scores = weights[0] + views[:, held].mean(0) @ weights[1:]
             hits[shrinkage] += float((scores.argmax(1) == classes[held]).sum())
     # Of equal ones the strongest: it depends least on the samples.
     best = max(_SHRINKAGES, key=lambda s: (hits[s], s))
-    weights = _Within.of(z, classes, count).weights(best)
-    return Discriminant(weights, best, hits[best] / len(z))
+    weights = _Within.of(views, classes, count).weights(best)
+    return Discriminant(weights, best, hits[best] / len(classes))
+
+
+def viewed(z: Tensor, classes: Tensor, count: int, groups: Tensor, seed: int) -> Discriminant:
+    """Fits to every view, or to the means of views: whichever is better on held-out folds.
+
+    Args:
+        z: ``(views, samples, columns)`` standardised, float64.
+        classes: As in :func:`discriminant`.
+        count: Likewise.
+        groups: Likewise.
+        seed: Likewise.
+    """
+    means = discriminant(z.mean(0), classes, count, groups, seed)
+    if len(z) == 1:
+        return means
+    every = discriminant(z, classes, count, groups, seed)
+    return every if every.accuracy > means.accuracy else means
 
 
 @dataclass(frozen=True)
@@ -79,7 +98,8 @@ class _Within:
     vectors: Tensor
 
     @classmethod
-    def of(cls, z: Tensor, classes: Tensor, count: int) -> "_Within":
+    def of(cls, views: Tensor, classes: Tensor, count: int) -> "_Within":
+        z, classes = views.flatten(0, 1), classes.repeat(len(views))
         chosen = torch.nn.functional.one_hot(classes, count).to(z.dtype)
         means = (chosen.T @ z) / chosen.sum(0)[:, None]
         deviations = z - means[classes]

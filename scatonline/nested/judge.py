@@ -1,10 +1,12 @@
 """How good banks are: a ridge readout fitted to some samples, scored on the others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scatonline.cascade import Averages, Filters
 from scatonline.config import ModelSpec
 from scatonline.features import Layout, Standardiser
 from scatonline.nested.calibration import CalibrationSet
@@ -91,12 +93,23 @@ class Judge:
 
 def columns_of(scattering: Scattering, layout: Layout, inputs: Tensor) -> Tensor:
     """Raw columns without a graph, ``(samples, columns)`` float32."""
+    return torch.cat(_transformed(scattering, inputs, layout.columns))
+
+
+def views_of(scattering: Scattering, layout: Layout, inputs: Tensor) -> Tensor:
+    """Raw columns of every view without a graph, ``(views, samples, columns)`` float32."""
+    return torch.cat(_transformed(scattering, inputs, layout.of_views), 1)
+
+
+def _transformed(
+    scattering: Scattering,
+    inputs: Tensor,
+    transform: Callable[[Tensor, Filters, Averages | None], Tensor],
+) -> list[Tensor]:
     with torch.no_grad():
         filters = scattering.build()
         averages = scattering.averages(torch.float32, inputs.device)
-        return torch.cat(
-            [layout.columns(x, filters, averages) for x in torch.split(inputs, _CHUNK)]
-        )
+        return [transform(x, filters, averages) for x in torch.split(inputs, _CHUNK)]
 
 
 def _mean_square(errors: Tensor, observed: Tensor) -> Tensor:

@@ -19,13 +19,14 @@ from scatonline.config import ModelSpec, Tie
 from scatonline.drift import bank_drift, parameters
 from scatonline.features import Layout
 from scatonline.filterbank import FilterBank
-from scatonline.nested.calibration import CalibrationSet, dilated
+from scatonline.nested.calibration import CalibrationSet
 from scatonline.nested.descent import Descended, Problem, descend
 from scatonline.nested.judge import Judge, Verdict
 from scatonline.nested.limits import NestedSpec
 from scatonline.nested.path import Path, Round
 from scatonline.scattering import Scattering
 from scatonline.structure import Move, RecentDrop, StructureCheck, StructureDecision
+from scatonline.views import dilated
 
 # Told of every gradient step (its round and number) and of every finished round.
 Progress = Callable[[int, int, Round | None], None]

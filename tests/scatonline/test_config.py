@@ -58,6 +58,7 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
         "raw_grid": [-1],
         "raw_weight": [0.0, NAN, INF],
         "contrast": [-0.1, NAN, INF],
+        "dilations": [(), (1.0, 1.0), (0.2,), (1.0, 4.1), (NAN,)],
         "calibration": [1],
         "lags": [-1, 17],
     },

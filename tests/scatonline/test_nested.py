@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scatonline.config import ModelSpec, ReadoutKind, ReadoutSpec, StructureSpec
-from scatonline.errors import ConfigError, ShapeError
+from scatonline.errors import ConfigError
 from scatonline.model import Model
 from scatonline.nested import (
     CalibrationSet,
@@ -16,10 +16,8 @@ from scatonline.nested import (
     NestedSpec,
     Round,
     Session,
-    dilated,
     fit,
     outer,
-    predict_averaged,
 )
 from scatonline.nested.judge import Judge, columns_of
 from scatonline.sample import Sample
@@ -252,32 +250,3 @@ def test_a_descent_shorter_than_the_wait_between_looks_is_judged_at_its_end() ->
     limits = NestedSpec(steps=3, every=50, rounds=1, structure=False, free=False)
     fitted = fit(SPEC, detuned(0.7), ONE, limits)
     assert len(fitted.path.rounds[1].judged) == 2
-
-
-def test_averaged_predictions_are_those_of_the_mean_of_the_copies_columns() -> None:
-    spec, samples = of_kind("softmax"), planted(120, kind="softmax")
-    limits = NestedSpec(steps=0, rounds=1, structure=False, dilations=(0.8, 1.0))
-    fitted = fit(spec, samples, TWO, limits)
-    learner, lda = fitted.model.learner, fitted.classifier
-    assert lda is not None
-    new, _ = gratings(3, seed=12, kind="softmax")
-    both = [
-        learner.standardiser(columns_of(learner.scattering, learner.layout, dilated(new, factor)))
-        for factor in limits.dilations
-    ]
-    expected = lda((both[0] + both[1]) / 2).softmax(1).numpy()
-    reader = fitted.model.reader()
-    ours = [predict_averaged(reader, "calibration", x, limits.dilations) for x in new.numpy()]
-    np.testing.assert_allclose(ours, expected, atol=1e-4)
-
-
-def test_averaged_values_are_their_mean() -> None:
-    fitted = fit(SPEC, planted(60), ONE, NestedSpec(steps=0, rounds=1, structure=False))
-    reader = fitted.model.reader()
-    x = gratings(1, seed=2)[0][0].numpy()
-    near = dilated(torch.from_numpy(x)[None], 1.25)[0].numpy()
-    each = [reader.predict("calibration", view).values for view in (x, near)]
-    ours = predict_averaged(reader, "calibration", x, (1.0, 1.25))
-    np.testing.assert_allclose(ours, np.mean(each, 0), rtol=1e-6)
-    with pytest.raises(ShapeError):
-        predict_averaged(reader, "calibration", x[0], (1.0,))

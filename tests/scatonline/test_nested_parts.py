@@ -10,9 +10,9 @@ from torch import Tensor
 from scatonline.config import BankSpec, FeatureSpec, ModelSpec, ReadoutSpec
 from scatonline.errors import ConfigError
 from scatonline.features import Layout, Standardiser
-from scatonline.nested import CalibrationSet, NestedSpec, dilated
+from scatonline.nested import CalibrationSet, NestedSpec
 from scatonline.nested.descent import Problem
-from scatonline.nested.discriminant import discriminant
+from scatonline.nested.discriminant import discriminant, viewed
 from scatonline.nested.judge import Judge
 from scatonline.nested.outer import with_copies
 from scatonline.nested.ridge import Groups, best_ridge, filled, left_out_errors, predict
@@ -142,27 +142,29 @@ def test_a_discriminant_of_few_samples_is_that_of_many_columns() -> None:
     torch.testing.assert_close(lda.weights[0], -0.5 * (means.T * weights).sum(0))
 
 
+def test_views_that_are_all_alike_change_nothing() -> None:
+    z, classes, groups = random(30, 8), torch.arange(30) % 3, torch.arange(30)
+    one, three = (discriminant(v, classes, 3, groups, 0) for v in (z, torch.stack([z] * 3)))
+    assert (one.shrinkage, one.accuracy) == (three.shrinkage, three.accuracy)
+    torch.testing.assert_close(one.weights, three.weights)
+
+
+def test_means_are_learned_from_where_single_views_tell_nothing() -> None:
+    """What differs from view to view is much larger than what differs between classes."""
+    classes, groups = torch.arange(60) % 2, torch.arange(60)
+    told = torch.stack((classes.double(), 1.0 - classes), 1) + 0.1 * random(60, 2)
+    between = 100 * random(60, 2, seed=1)
+    views = torch.stack((told + between, told - between))
+    lda = viewed(views, classes, 2, groups, 0)
+    assert lda.accuracy > 0.9
+    assert discriminant(views, classes, 2, groups, 0).accuracy < lda.accuracy
+    torch.testing.assert_close(lda.weights, viewed(told[None], classes, 2, groups, 0).weights)
+
+
 def test_a_class_without_samples_is_never_predicted() -> None:
     z, classes = random(20, 3), torch.arange(20) % 2
     lda = discriminant(z, classes, 3, torch.arange(20), 0)
     assert not (lda(10 * random(50, 3, seed=1)).argmax(1) == 2).any()
-
-
-@pytest.mark.parametrize("factor", [0.5, 0.75, 1.6, 2.0])
-def test_dilation_changes_a_waves_frequency_and_not_its_size(factor: float) -> None:
-    place = torch.arange(64, dtype=torch.float32)
-    x = torch.cos(2 * torch.pi * 8 / 64 * (place - 31.5))[None, None, None].expand(1, 1, 64, 64)
-    seen = dilated(x, factor)
-    assert seen.shape == x.shape
-    # Away from the border, where the mirror image of what is smaller begins.
-    expected = torch.cos(2 * torch.pi * 8 / 64 * (place - 31.5) / factor)
-    middle = torch.stack((seen[0, 0, 32], expected))[:, 20:44]
-    assert torch.corrcoef(middle)[0, 1] > 0.99
-
-
-def test_dilations_of_waveforms_keep_their_length() -> None:
-    assert dilated(random(3, 2, 50).float(), 0.3).shape == (3, 2, 50)
-    assert torch.equal(dilated(x := random(3, 2, 50).float(), 1.0), x)
 
 
 def test_copies_stay_with_what_they_are_copies_of() -> None:
