@@ -230,8 +230,11 @@ class Writer:
         """Publishes and answers an event; False if something that nobody foresaw broke it."""
         error = applied.exception()
         if error is not None:
+            foreseen = isinstance(error, ScatOnlineError | ServiceError)
+            if not foreseen:
+                _log.error("event_broke", exc_info=error, **_place(change.event))
             change.result.set_exception(error)
-            return isinstance(error, ScatOnlineError | ServiceError)
+            return foreseen
         self._publish()
         self._react(change.event, applied.result())
         reach("event.published")

@@ -4,7 +4,7 @@
 """
 
 from service.telemetry.collector import ReportCollector
-from service.telemetry.instruments import UNKNOWN_MODEL, Instruments
+from service.telemetry.instruments import Instruments
 from service.telemetry.latency import Latency, LatencySummary
 from service.telemetry.logs import configure_log
 from service.telemetry.model_instruments import ModelInstruments
@@ -12,7 +12,6 @@ from service.telemetry.page import MetricsPage
 from service.telemetry.report import ModelReport
 
 __all__ = [
-    "UNKNOWN_MODEL",
     "Instruments",
     "Latency",
     "LatencySummary",

@@ -2,7 +2,7 @@
 
 import threading
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from service.telemetry.entrance import EntranceInstruments
 from service.telemetry.model_instruments import ModelInstruments
@@ -42,6 +42,8 @@ class Instruments:
         with self._lock:
             self._known.add(model)
             self._models.set(len(self._known))
+            # Present from the start, so that a first one is seen as a rise.
+            self._rejected(model, "internal")
             return ModelInstruments(self._shelf, model)
 
     def forget(self, model: str) -> None:
@@ -59,9 +61,12 @@ class Instruments:
             reason: A gRPC status code's name in lower case.
         """
         with self._lock:
-            self._shelf.counter(
-                model if model in self._known else UNKNOWN_MODEL,
-                "rejected",
-                "Requests refused since the process started, by status code.",
-                reason=reason,
-            ).inc()
+            self._rejected(model if model in self._known else UNKNOWN_MODEL, reason).inc()
+
+    def _rejected(self, model: str, reason: str) -> Counter:
+        return self._shelf.counter(
+            model,
+            "rejected",
+            "Requests refused since the process started, by status code.",
+            reason=reason,
+        )

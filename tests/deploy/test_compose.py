@@ -18,7 +18,12 @@ class _Compose(yaml.SafeLoader):
     """Knows the tag by which a list takes another's place when files are laid over each other."""
 
 
-_Compose.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+def _sequence(loader: _Compose, node: yaml.Node) -> list[Any]:
+    assert isinstance(node, yaml.SequenceNode)
+    return loader.construct_sequence(node)
+
+
+_Compose.add_constructor("!override", _sequence)
 
 
 def _read(path: Path) -> Tree:

@@ -179,9 +179,11 @@ def test_names_that_clients_make_up_make_no_series() -> None:
         instruments.count_rejected(name, "not_found")
     (rejected,) = (each for each in registry.collect() if each.name == "scatonline_rejected")
     counted = {
-        each.labels["model"]: each.value for each in rejected.samples if "_total" in each.name
+        tuple(each.labels.values()): each.value
+        for each in rejected.samples
+        if "_total" in each.name
     }
-    assert counted == {"unknown": 1001}
+    assert counted == {("m", "internal"): 0, ("unknown", "not_found"): 1001}
 
 
 def test_models_come_and_go_while_pages_are_made() -> None:
