@@ -9,11 +9,22 @@ from typing import Any
 
 import torch
 
-from benchmarks.learning import cost, drift, emg, encoding, freeing, pictures, structure, textures
+from benchmarks.learning import (
+    cost,
+    drift,
+    emg,
+    encoding,
+    freeing,
+    pictures,
+    places,
+    structure,
+    textures,
+)
 from benchmarks.stability.__main__ import machine
 
 PARTS: dict[str, Any] = {
     "encoding": encoding,
+    "places": places,
     "freeing": freeing,
     "structure": structure,
     "emg": emg,
