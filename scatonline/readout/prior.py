@@ -57,7 +57,7 @@ def learned(evidence: Evidence, weight: Tensor, kinds: Tensor) -> Tensor:
             max_eval=_EVALUATIONS,
             line_search_fn="strong_wolfe",
         )
-        search.step(loss)
+        search.step(loss)  # type: ignore[no-untyped-call]
     return weighed().detach()
 
 

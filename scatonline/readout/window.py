@@ -436,11 +436,13 @@ class WindowReadout:
     def _spread(self) -> Tensor:
         count, total, squares, _ = self.moments
         seen = count.clamp_min(1)
-        return squares / seen - (total / seen).square()
+        spread: Tensor = squares / seen - (total / seen).square()
+        return spread
 
     def _varied(self) -> Tensor:
         count, _, squares, _ = self.moments
-        return self._spread() > _VARIES * squares / count.clamp_min(1)
+        varied: Tensor = self._spread() > _VARIES * squares / count.clamp_min(1)
+        return varied
 
 
 @dataclass(frozen=True)

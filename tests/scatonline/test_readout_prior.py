@@ -23,6 +23,7 @@ from scatonline.readout import RecursiveReadout, WindowReadout
 from scatonline.readout.evidence import Evidence
 from scatonline.readout.prior import learned
 from scatonline.readout.similarity import linear, nonlinear
+from tests.scatonline.models import copied, decided
 
 Method = Literal["recursive", "window"]
 METHODS: tuple[Method, ...] = ("recursive", "window")
@@ -43,7 +44,7 @@ MATTERS = (KINDS[1] < 2) & (KINDS[2] < 3)
 
 
 def readout(method: Method, outputs: int = 3, session: str = "a", **values: Any) -> Any:
-    given = {"kind": "gaussian", "method": method, "prior": "learned"}
+    given: dict[str, Any] = {"kind": "gaussian", "method": method, "prior": "learned"}
     given |= {"ridge": 10.0, "window": 320, **values}
     spec = ReadoutSpec(**given)
     names = [f"{session}{number}" for number in range(outputs)]
@@ -344,9 +345,17 @@ def test_model_learns_the_prior_when_a_session_opens(method: Method) -> None:
     weight = weight_of(model._sessions["two"].readout)
     assert float(weight.max() / weight.min()) > 1.2
     streamed(model, "two", 70, 1)
-    tensors, meta = model.state()
-    other = Model.restore(model.spec, {k: t.clone() for k, t in tensors.items()}, meta)
+    other = copied(model)
     assert other.state_hash() == model.state_hash()
+    weight = weight_of(model._sessions["two"].readout)
+    before = model.learner.layout
+    decision = decided(model)
+    for one in (model, other):
+        assert len(one.apply(decision)) == 2
+    index = model.learner.layout.carried_from(before)
+    moved = weight_of(model._sessions["two"].readout)
+    assert torch.equal(moved[index >= 0], weight[index[index >= 0]])
+    assert bool((moved[index < 0] == 1).all())
     for left, right in zip(
         streamed(model, "three", 5, 2), streamed(other, "three", 5, 2), strict=True
     ):
