@@ -1,6 +1,5 @@
 """The models of a process by name: those of the settings, and those made while it runs."""
 
-import json
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 import structlog
 
 from scatonline.config import ModelSpec
-from scatonline.errors import DuplicateName
+from scatonline.errors import ConfigError, DuplicateName
 from service.engine.engine import Engine
 from service.engine.export import renamed, unpacked
 from service.engine.notices import Exists, Notice, Notices
@@ -25,6 +24,7 @@ from service.errors import (
 )
 from service.storage.checkpoints import CHECKPOINTS, Checkpoint, now_s
 from service.storage.folder import sync_folder, write_durably
+from service.storage.sealed import sealed, unsealed
 
 _CREATED = "created.json"
 # No name of a model begins with a dot.
@@ -249,7 +249,7 @@ def _note(folder: Path, spec: ModelSpec, *, imported: bool) -> None:
     content: dict[str, Any] = {"specification": spec.to_dict(), "imported": imported}
     try:
         folder.mkdir(parents=True)
-        write_durably(folder / _CREATED, json.dumps(content, indent=1).encode())
+        write_durably(folder / _CREATED, sealed(content))
         sync_folder(folder)
         sync_folder(folder.parent)
     except OSError as error:
@@ -259,11 +259,16 @@ def _note(folder: Path, spec: ModelSpec, *, imported: bool) -> None:
 def _read(note: Path) -> tuple[ModelSpec, bool]:
     """Specification of a model, and whether it was imported."""
     try:
-        content = json.loads(note.read_bytes())
-        return ModelSpec.from_dict(content["specification"]), content["imported"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = unsealed(note)
+    except CorruptRecord as error:
         raise CorruptRecord(
-            f"{note}: not a model's specification: put the folder back from a copy, or move it away"
+            f"{error}. Put the folder back from a copy, or move it away to do without the model"
+        ) from error
+    try:
+        return ModelSpec.from_dict(content["specification"]), content["imported"]
+    except (KeyError, TypeError, ConfigError) as error:
+        raise StorageError(
+            f"{note}: no specification of this version: {error}; another version wrote it"
         ) from error
 
 

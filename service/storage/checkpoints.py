@@ -30,6 +30,7 @@ from service.errors import CorruptRecord, StorageError
 from service.storage.failpoints import reach
 from service.storage.folder import sync_folder, write_durably
 from service.storage.records import START, Position
+from service.storage.sealed import sealed, unsealed
 
 FORMAT = 2
 MANIFEST, META, TENSORS = "manifest.json", "meta.json", "tensors.safetensors"
@@ -230,24 +231,13 @@ def read(path: Path) -> Checkpoint:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """A checkpoint's manifest, held against its own checksum and to the byte."""
-    try:
-        content = (path / MANIFEST).read_bytes()
-        manifest: dict[str, Any] = json.loads(content)
-        # Where a changed byte means the same to JSON it is found all the same.
-        if _written(manifest) != content:
-            raise CorruptRecord(f"{path / MANIFEST}: is not as it was written")
-        checksum = manifest.pop("sha256")
-        _verify(path / MANIFEST, _canonical(manifest), checksum)
-        if manifest["format"] != FORMAT:
-            raise StorageError(
-                f"{path}: got checkpoint format {manifest['format']}, expected {FORMAT}; "
-                "it was written by another version of the service"
-            )
-    except OSError as error:
-        raise CorruptRecord(f"{error.filename}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptRecord(f"{path}: not a checkpoint: {error!r}") from error
+    """A checkpoint's manifest, held against its own checksum."""
+    manifest = unsealed(path / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise StorageError(
+            f"{path}: got checkpoint format {manifest.get('format')}, expected {FORMAT}; "
+            "it was written by another version of the service"
+        )
     return manifest
 
 
@@ -271,16 +261,7 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
         "chain": checkpoint.position.chain.hex(),
         "files": {name: _sha256(content) for name, content in contents.items()},
     }
-    manifest["sha256"] = _sha256(_canonical(manifest))
-    return {**contents, MANIFEST: _written(manifest)}
-
-
-def _written(manifest: dict[str, Any]) -> bytes:
-    return json.dumps(manifest, indent=1).encode()
-
-
-def _canonical(values: dict[str, Any]) -> bytes:
-    return json.dumps(values, sort_keys=True).encode()
+    return {**contents, MANIFEST: sealed(manifest)}
 
 
 def _sha256(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What an experiment sends, by number: the same for a service that is killed and one that is not."""
+"""What an experiment sends, by number: the same whether its service is killed or not."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -13,7 +13,7 @@ _SMALL: dict[str, Any] = {
     "learning": {"warmup": 8},
     "structure": {"enabled": False},
 }
-# A structure check ends when it ends, so only models without one can be held against another process.
+# A check ends when it ends, so only models without can be held against another process.
 LEARNER: dict[str, Any] = {**_SMALL, "name": "learner", "label_hold": 3}
 FOLLOWER: dict[str, Any] = {
     **_SMALL,

@@ -1,7 +1,8 @@
 """A service that is killed at any moment goes on as if it never had been.
 
-Every request that was answered is in the state, none is there twice, and answers and state are those of a
-process that was never killed, to the bit. `make crash` kills 500 times; `CRASH_SEED` repeats a run's plan.
+Every request that was answered is in the state, none is there twice, and answers and state are
+those of a process that was never killed, to the bit. `make crash` kills 500 times; `CRASH_SEED`
+repeats a run's plan.
 """
 
 import os

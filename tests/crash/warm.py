@@ -1,7 +1,7 @@
 """Imported once by the process that servers are forked from: does what takes seconds at a start.
 
-Packages are imported, and compiled loops are read from their cache. A server that is forked from there is
-ready in a fraction of a second, and is a process like any other from then on.
+Packages are imported, and compiled loops are read from their cache. A server that is forked from
+there is ready in a fraction of a second, and is a process like any other from then on.
 """
 
 import dataclasses

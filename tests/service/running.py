@@ -114,13 +114,13 @@ def local_service(values: dict[str, Any]) -> Iterator[tuple[LocalService, Client
 class ServerProcess:
     """`scatonline serve` in a process of its own."""
 
-    def __init__(self, folder: Path, values: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, values: dict[str, Any], prefix: tuple[str, ...] = ()) -> None:
         config, ready = folder / "settings.yaml", folder / "ready.json"
         config.write_text(yaml.safe_dump(values))
         self.log = (folder / "log.txt").open("ab")
+        command = [sys.executable, "-m", "service", "serve"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", "--config", config, "--ready-file", ready],
-            stderr=self.log,
+            [*prefix, *command, "--config", config, "--ready-file", ready], stderr=self.log
         )
         ports = self._await(ready)
         self.address = f"127.0.0.1:{ports['grpc_port']}"

@@ -1,0 +1,158 @@
+"""A service that runs on and on: its memory stays, and so does what a sample costs.
+
+`make soak` runs for half an hour, `SOAK_S` for as long as it says. Memory that grows by 1 MiB in an
+hour cannot be told from the allocator's own ups and downs in minutes, so the short run bounds what
+1,000 events leave behind, which would be the cause of it.
+"""
+
+import os
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import theilslopes
+
+from service.client import Client
+from tests.crash.course import target, window
+from tests.crash.lives import Life, served
+from tests.crash.models import GUARDED, RESTRUCTURED, UNITS
+from tests.service.running import settings_values
+
+SOAK_S = float(os.environ.get("SOAK_S", "180"))
+LONG_S = 1500.0
+WARM_UP = 0.4
+KIB_PER_1000_EVENTS = 64.0
+MIB_PER_HOUR = 1.0
+DEARER = 1.2
+STREAMED, TIMED, PASSING_EVERY = 60, 15, 4
+NAMES = ("guarded", "restructured")
+
+
+@dataclass
+class Course:
+    """What was measured, a value per round.
+
+    Attributes:
+        seconds: Since the start.
+        events: Of all models so far.
+        resident: KiB of memory.
+        costs: Median round trip of an update, in units of a computation that never changes.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)
+    resident: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    def after_warm_up(self, values: list[float]) -> list[float]:
+        """The values that count."""
+        begin = next(i for i, s in enumerate(self.seconds) if s >= WARM_UP * SOAK_S)
+        return values[begin:]
+
+
+def resident_kib(one: Life) -> float:
+    """Memory that the process has in use."""
+    with Path(f"/proc/{one.process.pid}/smaps_rollup").open() as file:
+        return next(float(line.split()[1]) for line in file if line.startswith("Rss:"))
+
+
+def unchanging() -> float:
+    """Seconds of a computation about as long as a step, to know a busy machine by."""
+    begun_s = time.perf_counter()
+    x = np.linspace(0.0, 1.0, 256)
+    for _ in range(100):
+        x = np.abs(np.fft.ifft(np.fft.fft(x))) + 1e-3
+    return time.perf_counter() - begun_s
+
+
+def stream(client: Client, model: str, begin: int) -> None:
+    """A stream of its own: targets, labels that come later, and some that never come."""
+    with client.stream(in_flight=16) as stream:
+        for index in range(begin, begin + STREAMED):
+            x, y = window(model, index), target(model, index)
+            known = None if index % 3 else y
+            stream.update(model, "day", f"s{index}", x, known)
+            if index % 3 == 1:
+                stream.label(model, "day", f"s{index}", y)
+            if index % 10 == 0:
+                stream.predict(model, "day", x)
+
+
+def timed(client: Client, begin: int) -> float:
+    """What an update costs now."""
+    took, beside = [], []
+    for index in range(begin, begin + TIMED):
+        x, y = window("guarded", index), target("guarded", index)
+        beside.append(unchanging())
+        begun_s = time.perf_counter()
+        client.update("guarded", "day", f"t{index}", x, y)
+        took.append(time.perf_counter() - begun_s)
+    return statistics.median(took) / statistics.median(beside)
+
+
+def pass_by(client: Client, number: int) -> None:
+    """A model that comes and goes, a watcher that does, and learning that stops and goes on."""
+    name = f"passing-{number}"
+    client.create_model({**GUARDED, "name": name})
+    client.open_session(name, "day", UNITS)
+    with client.watch([name]):
+        for index in range(10):
+            x, y = window("guarded", index), target("guarded", index)
+            client.update(name, "day", f"s{index}", x, y)
+    client.delete_model(name, confirm=name)
+    client.freeze("guarded")
+    client.resume("guarded")
+
+
+def run(one: Life, client: Client) -> Course:
+    """Rounds until the time is over."""
+    course, begun_s, number = Course(), time.monotonic(), 0
+    for model in NAMES:
+        client.open_session(model, "day", UNITS)
+    while time.monotonic() - begun_s < SOAK_S:
+        for model in NAMES:
+            stream(client, model, number * STREAMED)
+        course.costs.append(timed(client, number * TIMED))
+        if number % PASSING_EVERY == 0:
+            pass_by(client, number)
+        number += 1
+        course.seconds.append(time.monotonic() - begun_s)
+        course.events.append(sum(m.event for m in client.status().models.values()))
+        course.resident.append(resident_kib(one))
+    return course
+
+
+@pytest.mark.slow
+def test_memory_and_cost_stay_as_they_are(tmp_path: Path) -> None:
+    storage = {"directory": str(tmp_path / "state"), "checkpoint_every_s": 2.0}
+    limits = {"remembered_answers": 256}
+    models = ({**GUARDED, "pending_age_s": 1.0}, RESTRUCTURED)
+    values = settings_values(tmp_path, *models, storage=storage, limits=limits)
+    with served(tmp_path, values) as (one, client):
+        course = run(one, client)
+        status = client.status().models
+        one.terminate()
+        assert one.end() == 0
+    resident = course.after_warm_up(course.resident)
+    seconds = course.after_warm_up(course.seconds)
+    events = course.after_warm_up([float(each) for each in course.events])
+    per_1000 = 1000 * theilslopes(resident, events).slope
+    per_hour = 3600 * theilslopes(resident, seconds).slope / 1024
+    third = len(resident) // 3
+    costs = course.after_warm_up(course.costs)
+    dearer = statistics.median(costs[-third:]) / statistics.median(costs[:third])
+    print(
+        f"{len(course.events)} rounds, {course.events[-1]} events, "
+        f"resident {resident[-1]:.0f} KiB: {per_1000:+.1f} KiB per 1,000 events, "
+        f"{per_hour:+.1f} MiB per hour; an update costs {dearer:.2f} of what it did"
+    )
+    assert status["restructured"].structure_checks > 5
+    assert status["guarded"].expired_labels > 50
+    assert len(resident) > 15
+    assert dearer <= DEARER
+    if SOAK_S >= LONG_S:
+        assert per_hour < MIB_PER_HOUR
+    assert per_1000 < KIB_PER_1000_EVENTS
