@@ -256,15 +256,14 @@ def model_spec(text: str) -> ModelSpec:
     Raises:
         SettingsError: names the key, what came and what was expected.
     """
-    place = Path("specification")
     try:
         values = yaml.safe_load(text)
         spec: ModelSpec = _SPECIFICATION.validate_python(values)
     except (yaml.YAMLError, RecursionError) as error:
-        raise SettingsError(f"{place}: not valid YAML or JSON: {error}") from error
+        raise SettingsError(f"specification: not valid YAML or JSON: {error}") from error
     except ValidationError as error:
-        lines = "; ".join(_describe(place, detail) for detail in error.errors())
-        raise SettingsError(lines) from error
+        lines = (_described("specification", ModelSpec, detail) for detail in error.errors())
+        raise SettingsError("; ".join(lines)) from error
     return spec
 
 
@@ -282,7 +281,9 @@ def load(path: Path) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        lines = "\n".join(f"  {_describe(path, detail)}" for detail in error.errors())
+        lines = "\n".join(
+            f"  {_described(_source(path, detail), Settings, detail)}" for detail in error.errors()
+        )
         raise SettingsError(f"settings refused:\n{lines}") from error
     except UnreadableVariable as error:
         raise SettingsError(f"environment: {error}: expected JSON") from error
@@ -321,21 +322,27 @@ def _refuse_unknown_variables() -> None:
                 )
 
 
-def _describe(path: Path, detail: ErrorDetails) -> str:
+def _described(source: str, root: type[Any], detail: ErrorDetails) -> str:
+    """One refused value in words.
+
+    Args:
+        source: Where it came from.
+        root: What the place of the value begins in.
+        detail: What pydantic says.
+    """
     place = ".".join(str(part) for part in detail["loc"])
-    source = _source(path, detail)
+    where = f"{source}: {place}" if place else source
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = ", ".join(_known_keys(detail["loc"]))
-        return f"{source}: {place}: got an unknown key, expected one of {known}"
+        known = ", ".join(_known_keys(root, detail["loc"]))
+        return f"{where}: got an unknown key, expected one of {known}"
     expected = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "missing":
-        return f"{source}: {place}: got nothing, expected a value"
-    return f"{source}: {place}: got {_shortened(detail['input'])}, expected: {expected}"
+    if detail["type"] in ("missing", "missing_argument"):
+        return f"{where}: got nothing, expected a value"
+    return f"{where}: got {_shortened(detail['input'])}, expected: {expected}"
 
 
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
-    """Keys of the section that holds the key at this place."""
-    section: Any = Settings
+def _known_keys(section: Any, place: tuple[int | str, ...]) -> list[str]:
+    """Keys of the section that holds the key at this place of another one."""
     for part in place[:-1]:
         if isinstance(part, str):
             section = get_type_hints(section)[part]
