@@ -11,11 +11,21 @@ from typing import Any, Literal
 
 import pytest
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import LogCapture
 
-from service.client import Client
+from scatonline.model import Model
+from scatonline.sample import Outcome, Sample
+from service.client import Client, ClientError
 from service.telemetry import configure_log
-from tests.service.running import ENCODER, counts, server_process, settings_values, waveform
+from tests.service.running import (
+    ENCODER,
+    counts,
+    local_service,
+    server_process,
+    settings_values,
+    waveform,
+)
 
 # Lines about the process; all others are about a model.
 OF_THE_PROCESS = {"entrance", "serving", "draining", "stopped"}
@@ -99,6 +109,36 @@ def test_the_level_holds_for_everybody(
 ) -> None:
     write("json", level)
     assert len(read(capsys.readouterr().err)) == lines
+
+
+def test_what_breaks_is_told_with_its_model_session_and_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = LogCapture()
+    structlog.configure(processors=[merge_contextvars, lines])
+    step = Model.step
+
+    def broken(model: Model, sample: Sample, *arguments: Any, **named: Any) -> Outcome:
+        if sample.id == "breaks":
+            raise ArithmeticError("nobody foresaw this")
+        return step(model, sample, *arguments, **named)
+
+    monkeypatch.setattr(Model, "step", broken)
+    try:
+        with local_service(settings_values(tmp_path, ENCODER)) as (_, client):
+            client.open_session("encoder", "day-1", ["unit-1", "unit-2"])
+            client.update("encoder", "day-1", "whole", waveform(0), counts(0))
+            with pytest.raises(ClientError, match="INTERNAL: internal error") as refused:
+                client.update("encoder", "day-1", "breaks", waveform(1), counts(1))
+            client.update("encoder", "day-1", "after", waveform(2), counts(2))
+    finally:
+        structlog.reset_defaults()
+    told = {line["event"]: line for line in lines.entries if line["log_level"] == "error"}
+    assert told.keys() == {"event_broke", "internal_error"}
+    about = {"model": "encoder", "session": "day-1", "sample_id": "breaks"}
+    assert all(about.items() <= line.items() for line in told.values())
+    assert told["internal_error"]["incident"] in str(refused.value)
+    assert not any("sample_id" in line for line in lines.entries if line["log_level"] == "info")
 
 
 def test_every_event_is_documented(repository: Path) -> None:
