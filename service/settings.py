@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -187,7 +186,12 @@ def _in_range(value: object, build: ValidatorFunctionWrapHandler) -> ModelSpec:
 
 
 _Specification = Annotated[ModelSpec, WrapValidator(_in_range)]
-_SPECIFICATION: TypeAdapter[ModelSpec] = TypeAdapter(_Specification)
+
+
+class _OneModel(Section):
+    """A specification that comes alone."""
+
+    specification: _Specification
 
 
 class Settings(BaseSettings):
@@ -257,14 +261,12 @@ def model_spec(text: str) -> ModelSpec:
         SettingsError: names the key, what came and what was expected.
     """
     try:
-        values = yaml.safe_load(text)
-        spec: ModelSpec = _SPECIFICATION.validate_python(values)
+        return _OneModel(specification=yaml.safe_load(text)).specification
     except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"specification: not valid YAML or JSON: {error}") from error
     except ValidationError as error:
-        lines = (_described("specification", ModelSpec, detail) for detail in error.errors())
+        lines = (_described("model", _OneModel, detail) for detail in error.errors())
         raise SettingsError("; ".join(lines)) from error
-    return spec
 
 
 def load(path: Path) -> Settings:
