@@ -31,7 +31,7 @@ class Watch:
         self._lock = threading.Lock()
         self._notices = self._begin()
         # Comes once the service watches: what happens from now on is told.
-        self._notices.initial_metadata()  # type: ignore[no-untyped-call]
+        self._notices.initial_metadata()
 
     def close(self) -> None:
         """Ends the iteration."""

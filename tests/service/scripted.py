@@ -20,7 +20,8 @@ def fails(code: grpc.StatusCode, **trailers: str) -> Answer:
     """Refuses with a code and trailing metadata, `_` for `-` in its names."""
 
     def refuse(_: Any, context: grpc.ServicerContext) -> Any:
-        context.set_trailing_metadata([(k.replace("_", "-"), v) for k, v in trailers.items()])
+        told = tuple((name.replace("_", "-"), value) for name, value in trailers.items())
+        context.set_trailing_metadata(told)
         context.abort(code, "as scripted")
 
     return refuse
@@ -37,7 +38,7 @@ def predicted(event: int) -> pb.PredictReply:
     return pb.PredictReply(prediction=pb.Prediction(values=values, event=event))
 
 
-class Script(scatonline_pb2_grpc.ScatOnlineServicer):
+class Script:
     """Answers calls one after the other, the last answer for ever, and names no models.
 
     Attributes:
@@ -51,7 +52,7 @@ class Script(scatonline_pb2_grpc.ScatOnlineServicer):
         self._lock = threading.Lock()
         for method in pb.DESCRIPTOR.services_by_name["ScatOnline"].methods:
             setattr(self, method.name, self._answering(method.name))
-        self.ListModels = gives(pb.ListModelsReply())
+        setattr(self, "ListModels", gives(pb.ListModelsReply()))  # noqa: B010 (as the others)
 
     def _answering(self, method: str) -> Answer:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
@@ -67,8 +68,9 @@ class Script(scatonline_pb2_grpc.ScatOnlineServicer):
 def scripted(*answers: Answer, address: str = "127.0.0.1:0") -> Iterator[tuple[Script, str]]:
     """A server with its address."""
     script = Script(*answers)
+    servicer: Any = script
     server = grpc.server(futures.ThreadPoolExecutor(8))
-    scatonline_pb2_grpc.add_ScatOnlineServicer_to_server(script, server)
+    scatonline_pb2_grpc.add_ScatOnlineServicer_to_server(servicer, server)
     port = server.add_insecure_port(address)
     server.start()
     try:

@@ -162,7 +162,7 @@ def test_a_service_that_never_comes_is_given_up_in_time(ask: Ask, request_: Any)
     address = free_address()
     began_s = time.monotonic()
     with pytest.raises(ClientError) as refused:
-        ask(address, *request_, 1.5)
+        ask(address, request_[0], request_[1], 1.5)
     assert refused.value.code is UNAVAILABLE
     assert 0.5 < time.monotonic() - began_s < 5.0
 
