@@ -137,6 +137,8 @@ class AsyncStream:
                 self._changed.set()
         finally:
             replies.cancel()
+            # Releases gRPC's task, which waits for requests.
+            self._to_send.put_nowait(None)
         if self._outbox or not self._closing:
             raise ClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
 

@@ -7,6 +7,8 @@ import grpc
 from service._generated import scatonline_pb2 as pb
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# What grpc.aio makes INTERNAL of when a message cannot be sent any more; no service says it.
+_BROKEN_WHILE_SENDING = "Internal error from Core"
 _RETRY_AFTER = "grpc-retry-pushback-ms"  # gRFC A6
 
 
@@ -31,6 +33,8 @@ class ClientError(Exception):
     def from_rpc(cls, error: grpc.RpcError) -> "ClientError":
         """From the error of a call, which gRPC makes a Call of its own with code and text."""
         call = cast("grpc.Call", error)
+        if call.details() == _BROKEN_WHILE_SENDING:
+            return cls(grpc.StatusCode.UNAVAILABLE, "the connection broke while sending")
         return cls(call.code(), call.details() or "", _retry_after_s(call))
 
     @classmethod
