@@ -125,6 +125,7 @@ def test_prometheus_accepts_the_queries_of_the_dashboard(
     promtool("check", "rules", "--lint=none", path)
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should(promtool: Callable[..., None], deploy: Path) -> None:
     promtool("test", "rules", Path(__file__).parent / "alerts_test.yml")
 
