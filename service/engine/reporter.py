@@ -9,8 +9,8 @@ from scatonline.drift import FilterReport
 from scatonline.model import Model
 from service.telemetry import ModelInstruments, ModelReport
 
-# As the alerts have it: half a radian, or nothing left in common with where it began.
-_FAR = {"angle_rad": 0.5, "spectral_distance": 1.0}
+# As the alerts have it: half a radian, or half of what it had in common with where it began.
+_FAR = {"angle_rad": 0.5, "spectral_distance": 0.5}
 # A filter that goes back and forth around a limit is told of once.
 _NEAR_AGAIN = 0.5
 _log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from service.app import App
 from service.client import Client
 from service.settings import Settings
 
-START_S = 60.0
+START_S = 120.0
 
 ENCODER: dict[str, Any] = {
     "name": "encoder",
