@@ -407,7 +407,7 @@ class Model:
             "sessions": sessions,
             "pending": self._pending.meta(),
             "structure": self.structure.to_dict(),
-            "watch": {"losses": self.watch.losses, "found": self.watch.found},
+            "watch": {"losses": list(self.watch.losses), "found": self.watch.found},
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "retreats": [asdict(retreat) for retreat in self.retreats],
             "comparison": [list(self.comparison.differences), self.comparison.heard],

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
+from scatonline.config import ModelSpec
+from scatonline.model import Model
+from scatonline.sample import Sample
+from service.engine.events import SampleArrived, SessionOpened, apply
+from service.engine.export import packed
+from service.engine.served import Served, ServedLimits
 from service.errors import CorruptRecord, StorageError
 from service.storage.checkpoints import FORMAT, Checkpoint, CheckpointStore, read
 from service.storage.folder import FolderLock
 from service.storage.records import Position
+from tests.crash.course import target, window
+from tests.crash.models import MODELS, outputs
 
 FILES = ("manifest.json", "meta.json", "tensors.safetensors", "service.bin")
 FLIPS = 1000
@@ -33,6 +42,23 @@ def checkpoint(event: int) -> Checkpoint:
 @pytest.fixture
 def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "m", keep=3)
+
+
+def alive(name: str) -> Served:
+    """A model that has learned a little, and has something of everything that it keeps."""
+    spec = TypeAdapter(ModelSpec).validate_python(MODELS[name])
+    served = Served(Model(spec), ServedLimits())
+    apply(SessionOpened("day", outputs(name)), served)
+    live_on(served, 0)
+    return served
+
+
+def live_on(served: Served, begin: int) -> None:
+    name = served.model.spec.name
+    for index in range(begin, begin + 30):
+        known = None if index % 5 == 4 else target(name, index)
+        sample = Sample(f"s{index}", "day", window(name, index), known, arrived_s=float(index))
+        apply(SampleArrived(sample, sequence=index), served)
 
 
 def flip_bit(path: Path) -> None:
@@ -65,6 +91,19 @@ def test_what_was_saved_comes_back_bit_for_bit(store: CheckpointStore) -> None:
     assert json.dumps(loaded.meta) == json.dumps(saved.meta)
     for name, tensor in saved.tensors.items():
         assert torch.equal(loaded.tensors[name], tensor)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_checkpoint_stays_what_it_was_while_the_model_goes_on(name: str) -> None:
+    """It is written beside the writer, which does not wait."""
+    served = alive(name)
+    made = served.checkpoint(Position())
+    before = packed(made)
+    live_on(served, 30)
+    assert packed(made) == before
+    again = Served.restore(served.model.spec, made, ServedLimits(), "cpu")
+    live_on(again, 30)
+    assert again.model.state_hash() == served.model.state_hash()
 
 
 def test_nothing_saved_is_no_error(store: CheckpointStore) -> None:
