@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
+KILLS ?= 500
+SOAK_S ?= 1800
 TORCH := torch==2.13.0
 
 SHELL := bash
@@ -92,6 +94,14 @@ bench-service: $(READY) ## what the service costs beside its models, against a b
 .PHONY: stability
 stability: $(READY) ## measure how far noise, shifts, deformations and other samples move it [ARGS='--quick …']
 	$(BIN)/python -m benchmarks.stability --out benchmarks/results/stability.json $(ARGS)
+
+.PHONY: crash
+crash: $(READY) ## kill the service 500 times and compare it with one that never was [KILLS=500 CRASH_SEED=…]
+	$(ACTIVATED) CRASH_KILLS=$(KILLS) python -m pytest --numprocesses $(WORKERS) tests/crash/test_kills.py $(ARGS)
+
+.PHONY: soak
+soak: $(READY) ## run the service for half an hour: its memory and the cost of a sample stay [SOAK_S=1800]
+	$(ACTIVATED) SOAK_S=$(SOAK_S) python -m pytest --capture=no tests/crash/test_soak.py $(ARGS)
 
 .PHONY: lock
 lock: ## resolve the newest versions and write constraints.txt (run it with the oldest Python)

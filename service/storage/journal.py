@@ -40,6 +40,10 @@ _ENDING = ".records"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What a record of an ordinary sample takes, to see whether the disk takes something again.
 _PROBE_BYTES = 2**16
+_REPAIR = (
+    "Put the model's folder back from a copy, or move it away and name it under `start:` to go on "
+    "from its newest checkpoint without what came after it"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -80,6 +84,8 @@ class Journal:
             newest = self._segments[-1].path
             self._descriptor = os.open(newest, os.O_WRONLY)
             self._size = os.fstat(self._descriptor).st_size
+        except CorruptRecord as error:
+            raise CorruptRecord(f"{error}. {_REPAIR}") from error
         except OSError as error:
             raise StorageError(f"{folder}: cannot be used: {error.strerror}") from error
 
@@ -164,8 +170,7 @@ class Journal:
         if not self._segments[0].after.number <= after.number <= self.position.number:
             raise CorruptRecord(
                 f"{self._folder}: holds records {self.first} to {self.position.number}, expected "
-                f"those after {after.number} of the checkpoint: some are gone. Put the folder back "
-                "from a copy, or move the model's folder away and start from it by `start:`"
+                f"those after {after.number} of the checkpoint: some are gone. {_REPAIR}"
             )
         for segment, end in zip(self._segments, self._ends(), strict=True):
             if end.number >= after.number:

@@ -122,6 +122,17 @@ def test_a_start_is_refused_where_the_journal_has_changed(copy: Path) -> None:
         assert state_hash(client, NAME) == (copy / "hash").read_text()
 
 
+def test_what_the_refusal_says_works(copy: Path) -> None:
+    chance = random.Random(11)
+    for path in (copy / "state" / NAME / "journal").glob("*.records"):
+        flip(path, chance)
+    assert "move it away and name it under `start:`" in refusal(copy)
+    (copy / "state" / NAME).rename(copy / "away")
+    with served(copy, {**settings(copy), "start": {NAME: str(copy / "away")}}) as (_, client):
+        # The newest checkpoint was written at the end, so nothing came after it.
+        assert state_hash(client, NAME) == (copy / "hash").read_text()
+
+
 def test_a_start_is_refused_where_the_note_of_a_created_model_has_changed(copy: Path) -> None:
     chance = random.Random(9)
     note = copy / "state" / MADE / "created.json"
