@@ -253,10 +253,16 @@ class FactorisedReadout:
         return min(len(self.level), max(1, self.spec.window // self.count))
 
     def _fit_some(self) -> None:
-        """Fits the outputs whose turn it is to what is remembered."""
-        total = len(self.level)
+        """Fits the outputs whose turn it is to what is remembered.
+
+        One without a remembered target stays as it is: nothing speaks against it.
+        """
+        total, count = len(self.level), self.count
         turns = (self.turn + torch.arange(self._at_once(), device=self.level.device)) % total
-        count = self.count
+        self.turn = (self.turn + len(turns)) % total
+        turns = turns[~torch.isnan(self.targets[:count, turns]).all(0)]
+        if len(turns) == 0:
+            return
         targets = self.targets[:count, turns].T
         lesson = Lesson(
             Parts(self.rows.linear[:count], tuple(table[:count] for table in self.rows.maps)),
@@ -272,7 +278,6 @@ class FactorisedReadout:
         self.masks = tuple(
             v.index_copy(0, turns, new) for v, new in zip(self.masks, found.masks, strict=True)
         )
-        self.turn = (self.turn + len(turns)) % total
 
     def _factors(self, outputs: Tensor) -> Factors:
         """As they are; channel weights are weights seen through masks."""

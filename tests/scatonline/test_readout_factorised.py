@@ -226,6 +226,22 @@ def test_an_output_that_never_varied_has_the_variance_of_the_others() -> None:
     np.testing.assert_allclose(taught.predict(z)[:, 2], 4.0)
 
 
+def test_an_output_without_remembered_targets_stays_as_it_was() -> None:
+    """A neuron that is lost, for longer than samples are remembered."""
+    z, _, y = planted(50, 14, outputs=2)
+    taught = readout(outputs=2, window=20)
+    settle(taught, 2)
+    assert not taught.predict(z).any()
+    teach(taught, z[:25], y[:25])
+    lost = y.clone()
+    lost[:, 1] = math.nan
+    settle(taught, 20)
+    kept = taught.predict(z)
+    teach(taught, z[25:], lost[25:])
+    assert torch.equal(taught.predict(z)[:, 1], kept[:, 1])
+    assert float((taught.predict(z) - kept)[:, 0].abs().max()) > 0.1
+
+
 @pytest.mark.parametrize("kind", ["poisson", "softmax"])
 def test_model_goes_on_to_the_same_bits_through_moves_and_sessions(kind: Any) -> None:
     """A checkpoint after a structure move, θ learning, and a new session that shares a unit."""
