@@ -10,6 +10,7 @@ is, but for a constant,
 with the gradient ½ Σ_k (P − n α_k α_kᵀ/q_k) in K, where P = (K + λI)⁻¹ and α = PY.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +64,7 @@ class Evidence:
             weight: ``(width,)`` float64.
 
         Returns:
-            L and ``(width,)`` float64.
+            L and ``(width,)`` float64; L is no number where weights are beyond computing.
         """
         weighted = self.rows * weight.sqrt().to(self.rows.dtype)
         products = (weighted @ weighted.T / self.size).requires_grad_()
@@ -72,7 +73,9 @@ class Evidence:
             similar = self.similarity(products, norms[:, None], norms[None, :])
         covariance = similar.detach().double() + self.still
         covariance.diagonal().add_(self.noise)
-        root = torch.linalg.cholesky(covariance)
+        root, failed = torch.linalg.cholesky_ex(covariance)
+        if int(failed):
+            return math.nan, torch.zeros_like(weight)
         inverse = torch.cholesky_inverse(root)
         alpha = inverse @ self.targets
         power = (self.targets * alpha).sum(0) + self.rest / self.noise

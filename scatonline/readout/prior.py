@@ -13,11 +13,11 @@ keeps the ones at zero about which a session says nothing.
 import torch
 from torch import Tensor
 
+from scatonline.readout.descend import descended
 from scatonline.readout.evidence import Evidence
 
-# Steps of the search. Each costs a product of all columns and a Cholesky factor; later ones add
-# little, and nothing to new units.
-_STEPS = 10
+# Each costs products of all columns and a Cholesky factor; later ones add little, and nothing to
+# new units.
 _EVALUATIONS = 13
 
 
@@ -37,28 +37,20 @@ def learned(evidence: Evidence, weight: Tensor, kinds: Tensor) -> Tensor:
     kinds = kinds.to(weight.device)
     sizes = kinds.amax(1) + 1
     place = kinds + (sizes.cumsum(0) - sizes)[:, None]
-    effects = weight.new_zeros(int(sizes.sum())).requires_grad_()
 
-    def weighed() -> Tensor:
+    def weighed(effects: Tensor) -> Tensor:
         return evidence.normal(weight * effects[place].sum(0).exp())
 
-    def loss() -> float:
-        current = weighed()
-        value, slope = evidence.unlikely(current.detach())
-        penalty = effects.square().sum() / (2 * evidence.observed)
-        effects.grad = None
-        torch.autograd.backward([current, penalty], [slope, torch.ones_like(penalty)])
-        return value + float(penalty.detach())
+    def unlikely(effects: Tensor) -> tuple[float, Tensor]:
+        with torch.enable_grad():
+            leaf = effects.detach().requires_grad_()
+            current = weighed(leaf)
+            value, slope = evidence.unlikely(current.detach())
+            (gradient,) = torch.autograd.grad(current, leaf, slope)
+        held = effects / evidence.observed
+        return value + float(effects @ held) / 2, gradient + held
 
-    with torch.enable_grad():
-        search = torch.optim.LBFGS(
-            [effects],
-            max_iter=_STEPS,
-            max_eval=_EVALUATIONS,
-            line_search_fn="strong_wolfe",
-        )
-        search.step(loss)  # type: ignore[no-untyped-call]
-    return weighed().detach()
+    return weighed(descended(unlikely, weight.new_zeros(int(sizes.sum())), _EVALUATIONS))
 
 
 def between(old: Tensor, new: Tensor) -> Tensor:

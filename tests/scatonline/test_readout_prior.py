@@ -20,6 +20,7 @@ from scatonline.config import (
 )
 from scatonline.errors import ConfigError
 from scatonline.readout import RecursiveReadout, WindowReadout
+from scatonline.readout.descend import descended
 from scatonline.readout.evidence import Evidence
 from scatonline.readout.prior import learned
 from scatonline.readout.similarity import linear, nonlinear
@@ -264,6 +265,14 @@ def test_slope_of_the_evidence_is_its_differences(similarity: Any, relative: boo
         assert abs(rise / 2e-5 - float(slope[column])) < 1e-6
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_beyond_numbers_are_no_number_likely(method: Method) -> None:
+    """So that a search that has leapt too far comes back."""
+    seen = old(method).evidence()
+    value, _ = seen.unlikely(torch.full((WIDTH,), 1e300, dtype=torch.float64))
+    assert not np.isfinite(value)
+
+
 def test_relative_weights_keep_the_columns_power() -> None:
     rows = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
     targets = torch.zeros(40, 1, dtype=torch.float64)
@@ -387,3 +396,35 @@ def test_every_column_is_of_the_kinds_that_its_path_says() -> None:
 def test_learned_prior_is_refused_where_columns_have_none() -> None:
     with pytest.raises(ConfigError, match=r"readout\.prior"):
         ReadoutSpec(method="factorised", prior="learned")
+
+
+def test_descent_finds_the_least_of_a_crooked_valley() -> None:
+    """Rosenbrock's function, and it never ends above where it began."""
+
+    def valley(x: Tensor) -> tuple[float, Tensor]:
+        leaf = x.detach().requires_grad_()
+        value = (1 - leaf[0]).square() + 100 * (leaf[1] - leaf[0].square()).square()
+        (slope,) = torch.autograd.grad(value, leaf)
+        return float(value.detach()), slope
+
+    start = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    heights = [valley(descended(valley, start, count))[0] for count in (1, 5, 20, 80)]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[0] == valley(start)[0]
+    assert heights[-1] < 1e-10
+
+
+@pytest.mark.parametrize("edge", [float("nan"), float("inf")])
+def test_descent_stays_where_the_function_is_a_number(edge: float) -> None:
+    def walled(x: Tensor) -> tuple[float, Tensor]:
+        return (float(x.square().sum()) if float(x[0]) > 0.1 else edge), 2 * x
+
+    start = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    found = descended(walled, start, 30)
+    assert float(found[0]) > 0.1
+    assert float(found.square().sum()) < 5
+
+
+def test_descent_stays_where_all_is_flat() -> None:
+    start = torch.ones(3, dtype=torch.float64)
+    assert torch.equal(descended(lambda x: (1.0, torch.zeros_like(x)), start, 13), start)
