@@ -38,7 +38,8 @@ Planted = Literal["one", "all", "none"]
 SHAPE = (16, 16)
 OUTPUTS = 8
 # The filter that is of another shape, and how far its frequency is off, up or down: a logarithm.
-ODD, STEP = "1/j0/1", 0.3
+# A third of an octave, as a frequency has to stay below π.
+ODD, STEP = "1/j0/1", 0.23
 # Share of an output's variance that no filter explains.
 NOISE = 0.3
 SAMPLES, LAST = 2800, 700
@@ -52,7 +53,7 @@ STUDENT = ModelSpec(
     bank=BankSpec(J=1, L=4, max_order=1, padding="periodic"),
     features=FeatureSpec(orders=(1,), grid=(1,), compression="none", calibration=64),
     readout=ReadoutSpec("gaussian", ridge=1.0, forgetting=0.995),
-    learning=LearningSpec(rate=0.005, every=4, warmup=200),
+    learning=LearningSpec(rate=0.01, every=4, warmup=200),
     structure=LOOKING,
 )
 # What is asked of a recording's models that free filters, against the one whose filters are fixed.
@@ -125,7 +126,7 @@ def stream(planted: Planted, seed: int) -> tuple[Floats, Floats]:
 
 
 def shape(teacher: Scattering, planted: Planted, *, up: bool) -> None:
-    """Gives a bank the shape that is to be learned: filters narrower or wider in both ways."""
+    """Gives a bank the frequencies that are to be learned."""
     bank = teacher.bank(1)
     names = [parameter.name for parameter in bank.family.parameters]
     rows = {"one": [bank.row(ODD)], "all": list(range(len(bank))), "none": []}[planted]
@@ -134,7 +135,6 @@ def shape(teacher: Scattering, planted: Planted, *, up: bool) -> None:
     with torch.no_grad():
         even = coordinates.even(bank.theta)
         even[rows, names.index("xi")] += step
-        even[rows, names.index("sigma")] -= step
         bank.theta.copy_(coordinates.from_even(even))
 
 
