@@ -143,7 +143,8 @@ class Writer:
                     self._answer(task)
                 elif task is not None:
                     self._store_and_apply(task)
-                self._do_chores()
+                if not self.hurried:
+                    self._do_chores()
             self.saved = self._saver.finish(self._served, write=not self.hurried)
         except Exception:  # noqa: BLE001 (logged; the process stops)
             _log.exception("writer_failed", model=self._name)
@@ -191,6 +192,9 @@ class Writer:
         self._set_storage_ready(True)
         number = self._journal.position.number - len(batch)
         for place, change in enumerate(batch, 1):
+            if self.hurried:
+                # The journal has the rest for the next process, and no checkpoint will claim it.
+                return
             applied = self._apply(change.event)
             try:
                 durable.result()
