@@ -12,8 +12,8 @@ from benchmarks.learning.neurons import SPEC, days, scores, stream
 from scatonline.config import LearningSpec, ModelSpec, ReadoutSpec
 from scatonline.model import Model
 
-# Of the factorised readout: the best of 300, 1 000, 3 000 and 10 000 on this day. Of the recursive
-# one: as many as the weights of all columns squared add up to, a noise as strong as the signal.
+# Of the factorised readout, chosen on the first frames of this day. Of the recursive one, the mean
+# squared norm of the columns: noise as strong as the signal.
 _RIDGE = 1000.0
 _RIDGE_OF_ALL = 2650.0
 
