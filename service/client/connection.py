@@ -21,6 +21,8 @@ def channel_options(max_message_bytes: int) -> Options:
         # service that is thinking.
         ("grpc.keepalive_time_ms", _ms(SILENCE_S)),
         ("grpc.keepalive_timeout_ms", _ms(ANSWER_S)),
+        # gRPC asks at other times too, and would wait a minute for that answer first.
+        ("grpc.http2.ping_timeout_ms", _ms(ANSWER_S)),
         ("grpc.http2.max_pings_without_data", 0),
     )
 
