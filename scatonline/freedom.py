@@ -9,8 +9,9 @@ is the filter's *lead*.
 
 A scale on its way pulls its filters to and fro: what one needs is told once all have arrived.
 So nobody leaves while the scale, or one that left it, still makes *progress*, which is what the
-next gradient says of the direction that is really taken. And one leaves at a time, as those that
-stay differ from what is left otherwise than from what was.
+next gradient says of the direction that is really taken; and what was scored until then does not
+count. And one leaves at a time, as those that stay differ from what is left otherwise than from
+what was.
 """
 
 import math
@@ -28,8 +29,9 @@ _KEEP = 0.99
 _BLOCK, _BLOCKS = 8, 32
 # The fewest that allow a verdict.
 _LEAST = 12
-# Standard errors by which progress must differ from none for a scale to be on its way.
-_ON_ITS_WAY = 2.0
+# Standard errors by which progress is above none while a scale is on its way; at rest, when steps
+# follow noise, it is below.
+_ON_ITS_WAY = 1.0
 _TINY = 1e-150
 _SCORES = ("leads", "progress")
 _TABLES = ("freed", "count", "mean", "square", *_SCORES)
@@ -90,10 +92,13 @@ class Freedom:
             known = {row: cars[bank.names[row].id] for row in rows if bank.names[row].id in cars}
             turned = [r for r, car in known.items() if self.freed[r] and car.upper <= harmless]
             sure = [r for r, car in known.items() if 2 * car.car > car.upper]
-            turned = turned or self._leaving(rows, sure, z)
+            travelling = any(_over_blocks(self.progress[r], _ON_ITS_WAY) > 0 for r in rows)
+            if not turned and not travelling:
+                turned = self._leaving(rows, sure, z)
             if turned:
                 self.freed[turned] = ~self.freed[turned]
-                # It was told of others than those that are together now.
+            if turned or travelling:
+                # It was told of others than those that are together now, or on the way.
                 self.leads[rows] = self.progress[rows] = torch.nan
             changed += turned
         return changed
@@ -145,8 +150,6 @@ class Freedom:
             sure: Those that matter.
             z: Standard errors that make sure.
         """
-        if any(_over_blocks(self.progress[row], _ON_ITS_WAY) > 0 for row in rows):
-            return []
         tied = [row for row in rows if not self.freed[row]]
         bounds = {row: _over_blocks(self.leads[row], z) for row in tied if row in sure}
         ahead = [row for row, bound in bounds.items() if bound > 0]
