@@ -220,7 +220,7 @@ def test_forgotten_prior_comes_back_as_it_was(forgetting: float) -> None:
     """Forgetting feeds the prior back column by column: each its own."""
     heir = successor(old("recursive"), "recursive", forgetting=forgetting)
     z = torch.zeros(WIDTH, dtype=torch.float64)
-    for _ in range(4000 if forgetting < 1 else 10):
+    for _ in range(1500 if forgetting < 1 else 10):
         heir.observe(z, torch.zeros(3, dtype=torch.float64))
     held = 1 / heir.precision.diagonal()[1:]
     np.testing.assert_allclose(held * weight_of(heir), np.full(WIDTH, 10.0), rtol=0.2)
