@@ -7,7 +7,8 @@ from service._generated import scatonline_pb2 as pb
 from service.engine import Models
 from service.errors import InvalidRequest
 
-_PART_BYTES = 2**20
+# Fits the smallest limit on messages that the settings allow.
+_PART_BYTES = 2**15
 
 
 async def parts(models: Models, name: str) -> AsyncIterator[pb.Part]:
