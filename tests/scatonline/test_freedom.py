@@ -21,7 +21,7 @@ LEARNING = LearningSpec(tie="earned", rate=0.01)
 # Standard errors asked for, at a level that a fourth look would give four filters.
 Z = 3.4
 ODD = 1
-STEPS = 300
+STEPS = 400
 
 
 def make_bank(scales: int = 1) -> FilterBank:
