@@ -31,21 +31,23 @@ class Step:
 
 
 def window(model: str, index: int) -> NDArray[np.float32]:
-    """Repeatable noise, louder in a channel that depends on its class, (channels, *shape)."""
+    """Repeatable noise whose loudness in one channel depends on its class, (channels, *shape)."""
     spec = MODELS[model]
     noise = np.random.default_rng((len(model), index)).normal(
         size=(spec["channels"], *spec["shape"])
     )
-    noise[chosen(index) % spec["channels"]] *= 3.0
-    return noise.astype(np.float32)
+    noise[chosen(index) % spec["channels"]] *= 1.0 + 2.0 * chosen(index)
+    loud: NDArray[np.float32] = noise.astype(np.float32)
+    return loud
 
 
 def target(model: str, index: int) -> NDArray[np.float32]:
-    """What is to be predicted of it, (outputs,)."""
+    """What is to be predicted of it, (outputs,): a class, or counts that depend on one."""
     if model == "follower":
         return np.eye(len(CLASSES), dtype=np.float32)[chosen(index)]
     generator = np.random.default_rng((len(model), index, 1))
-    return generator.poisson(1.0 + chosen(index), len(outputs(model))).astype(np.float32)
+    rate = 1.0 + 3.0 * chosen(index)
+    return generator.poisson(rate, len(outputs(model))).astype(np.float32)
 
 
 def chosen(index: int) -> int:

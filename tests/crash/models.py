@@ -47,7 +47,7 @@ RESTRUCTURED: dict[str, Any] = {
         "min_effective": 8.0,
         "restarts": 2,
         "cooldown": 0.1,
-        "epsilon": 0.2,
+        "epsilon": 0.5,
     },
     "adaptation": {"detect": True, "shadow": True},
     "pending_age_s": 0.5,

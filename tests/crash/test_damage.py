@@ -2,7 +2,6 @@
 
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(lived: Path, tmp_path: Path) -> Iterator[Path]:
+def copy(lived: Path, tmp_path: Path) -> Path:
     """A copy of that state, to be damaged."""
     shutil.copytree(lived, tmp_path / "copy")
     return tmp_path / "copy"

@@ -8,6 +8,7 @@ hour cannot be told from the allocator's own ups and downs in minutes, so the sh
 import os
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Course:
         seconds: Since the start.
         events: Of all models so far.
         resident: KiB of memory.
-        costs: Median round trip of an update, in units of a computation that never changes.
+        costs: Computation for an update, in units of one that never changes.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -54,18 +55,28 @@ class Course:
 
 
 def resident_kib(one: Life) -> float:
-    """Memory that the process has in use."""
+    """Memory that the process has in use, without pages of files that it happens to have read."""
     with Path(f"/proc/{one.process.pid}/smaps_rollup").open() as file:
-        return next(float(line.split()[1]) for line in file if line.startswith("Rss:"))
+        return next(float(line.split()[1]) for line in file if line.startswith("Anonymous:"))
+
+
+def computed_s(one: Life) -> float:
+    """Seconds that the threads of the process have computed, however busy the machine was."""
+    spent_ns = 0
+    for thread in Path(f"/proc/{one.process.pid}/task").glob("*/schedstat"):
+        # One that has just ended is not there any more.
+        with suppress(OSError):
+            spent_ns += int(thread.read_text().split()[0])
+    return spent_ns / 1e9
 
 
 def unchanging() -> float:
-    """Seconds of a computation about as long as a step, to know a busy machine by."""
-    begun_s = time.perf_counter()
+    """Seconds of a computation that is always the same, to know a slower processor by."""
+    begun_s = time.thread_time()
     x = np.linspace(0.0, 1.0, 256)
     for _ in range(100):
         x = np.abs(np.fft.ifft(np.fft.fft(x))) + 1e-3
-    return time.perf_counter() - begun_s
+    return time.thread_time() - begun_s
 
 
 def stream(client: Client, model: str, begin: int) -> None:
@@ -81,15 +92,15 @@ def stream(client: Client, model: str, begin: int) -> None:
                 stream.predict(model, "day", x)
 
 
-def timed(client: Client, begin: int) -> float:
-    """What an update costs now."""
+def timed(one: Life, client: Client, begin: int) -> float:
+    """What an update makes the process compute."""
     took, beside = [], []
     for index in range(begin, begin + TIMED):
         x, y = window("guarded", index), target("guarded", index)
         beside.append(unchanging())
-        begun_s = time.perf_counter()
+        before_s = computed_s(one)
         client.update("guarded", "day", f"t{index}", x, y)
-        took.append(time.perf_counter() - begun_s)
+        took.append(computed_s(one) - before_s)
     return statistics.median(took) / statistics.median(beside)
 
 
@@ -115,7 +126,7 @@ def run(one: Life, client: Client) -> Course:
     while time.monotonic() - begun_s < SOAK_S:
         for model in NAMES:
             stream(client, model, number * STREAMED)
-        course.costs.append(timed(client, number * TIMED))
+        course.costs.append(timed(one, client, number * TIMED))
         if number % PASSING_EVERY == 0:
             pass_by(client, number)
         number += 1
@@ -144,6 +155,7 @@ def test_memory_and_cost_stay_as_they_are(tmp_path: Path) -> None:
     third = len(resident) // 3
     costs = course.after_warm_up(course.costs)
     dearer = statistics.median(costs[-third:]) / statistics.median(costs[:third])
+    print([round(each) for each in course.resident])
     print(
         f"{len(course.events)} rounds, {course.events[-1]} events, "
         f"resident {resident[-1]:.0f} KiB: {per_1000:+.1f} KiB per 1,000 events, "

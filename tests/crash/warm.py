@@ -32,5 +32,5 @@ def _live(spec: ModelSpec) -> None:
 
 # As the servers have it. A second thread here would not survive the fork.
 torch.set_num_threads(1)
-for each in Settings(models=tuple(MODELS.values())).models:  # type: ignore[arg-type]
+for each in Settings(models=tuple(MODELS.values())).models:
     _live(each)
