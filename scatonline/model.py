@@ -467,9 +467,7 @@ class Model:
         z = self.learner.standardised(columns)
         values, decoded = session.predict(x, z)
         prediction = Prediction(values.float().cpu().numpy(), self.event)
-        return Predicted(
-            x, prediction, decoded, session.came, session.past, arrived_s, self.frozen
-        )
+        return Predicted(x, prediction, decoded, session.came, session.past, arrived_s, self.frozen)
 
     def _expire(self, now_s: float | None) -> None:
         """Gives up samples that have waited too long for their label."""

@@ -177,9 +177,7 @@ class Pending:
         """Inverse of :meth:`tensors` and :meth:`meta`."""
         self.expired = meta["expired"]
         self._waiting = {}
-        for i, (session, sample_id, event, seen, number, lags, *rest) in enumerate(
-            meta["samples"]
-        ):
+        for i, (session, sample_id, event, seen, number, lags, *rest) in enumerate(meta["samples"]):
             arrived_s, frozen, due = rest
             prediction = Prediction(tensors[f"{i}.prediction"].cpu().numpy(), event)
             decoded = None

@@ -39,11 +39,11 @@ def outputs(count: int) -> list[str]:
 def frame(model: dict[str, Any], number: int) -> NDArray[np.float32]:
     """A smooth random input, the same for the same number."""
     draw = np.random.default_rng(number)
-    noise = draw.standard_normal((model["channels"], *model["shape"])).astype(np.float32)
+    shape: tuple[int, ...] = (model["channels"], *model["shape"])
+    noise: NDArray[np.float32] = draw.standard_normal(shape).astype(np.float32)
     for axis in range(1, noise.ndim):
         noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
-    smooth: NDArray[np.float32] = noise
-    return smooth
+    return noise
 
 
 def counts(number: int, x: NDArray[np.float32], units: int) -> NDArray[np.float32]:

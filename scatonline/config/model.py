@@ -28,8 +28,8 @@ class ModelSpec:
         input_scale: Factor on the input: one number, or one a channel.
         pending: Samples that may wait for their label at a time.
         pending_age_s: Seconds that a sample may wait for its label; 0: any time.
-        label_hold: Events by which a late label waits before anything is learned from it; until then
-            it may be corrected.
+        label_hold: Events by which a late label waits before anything is learned from it; until
+            then it may be corrected.
         seed: Root of every random draw.
     """
 

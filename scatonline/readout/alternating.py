@@ -110,7 +110,7 @@ def _half(
     start = torch.cat([linear, *(f.flatten(1) for f in factors)], 1)
     level, solved = regressed(rows, lesson, start)
     sizes = [linear.shape[1], *(f[0].numel() for f in factors)]
-    first, *rest = solved.split(sizes, 1)
+    first, *rest = torch.split(solved, sizes, 1)
     found = (flat.view(f.shape) for flat, f in zip(rest, factors, strict=True))
     return level, first, tuple(found)
 

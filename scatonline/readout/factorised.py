@@ -324,7 +324,8 @@ def _smooth(cells: int, rank: int, outputs: int, like: Tensor) -> Tensor:
     waves = torch.arange(rank).to(like)
     phase = torch.pi / cells * (torch.arange(cells).to(like)[:, None] + 0.5)
     masks = torch.cos(phase * waves)
-    return (masks / masks.norm(dim=0)).expand(outputs, -1, -1).clone()
+    lengths = masks.square().sum(0).sqrt()
+    return (masks / lengths).expand(outputs, -1, -1).clone()
 
 
 def _carried(table: Tensor, index: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def test_labels_of_samples_that_never_came_are_counted(
 
 def test_a_label_that_is_held_back_can_be_corrected(tmp_path: Path) -> None:
     """The corrected label is what is learned, as if it had come first."""
-    hashes = []
+    hashes: list[str] = []
     for wrong in (counts(5) + 3, counts(5)):
         folder = tmp_path / str(len(hashes))
         folder.mkdir()
