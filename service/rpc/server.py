@@ -12,6 +12,8 @@ from service._generated import scatonline_pb2_grpc
 from service.engine import Models, Notices
 from service.errors import SettingsError
 from service.rpc.calls import Calls
+from service.rpc.capacity import Capacity
+from service.rpc.decoding import Decoding
 from service.rpc.servicer import Servicer
 from service.security.entrance import Entrance
 from service.settings import LimitSettings, ServerSettings
@@ -50,9 +52,13 @@ class RpcServer:
     ) -> None:
         self._settings = server
         self._entrance = entrance
+        self._servicer = Servicer(Calls(models), notices, instruments, version, limits)
         self._server = grpc.aio.server(
-            interceptors=entrance.interceptors,
-            maximum_concurrent_rpcs=limits.calls,
+            interceptors=(
+                *entrance.interceptors,
+                Capacity(limits.calls, self._servicer.abort),
+                Decoding(self._servicer.abort),
+            ),
             options=(
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_send_message_length", limits.max_message_bytes),
@@ -61,7 +67,6 @@ class RpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", 1000 * PING_EVERY_S),
             ),
         )
-        self._servicer = Servicer(Calls(models), notices, instruments, version, limits)
         self._stopping = False
         self._storage_ready = all(each.storage_ready for each in models.engines.values())
         # asyncio itself keeps no task alive.

@@ -69,6 +69,18 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
             return False
         return True
 
+    async def abort(self, error: Exception, context: Context, model: str = "") -> NoReturn:
+        """Ends a call with what an error tells its client.
+
+        Args:
+            error: What went wrong.
+            context: The call.
+            model: Name of the model that it is for; empty: none, or nobody knows.
+        """
+        told = self._refuse(error, model)
+        trailing = () if told.retry_ms is None else ((RETRY_KEY, str(told.retry_ms)),)
+        await context.abort(told.code, told.message, trailing)
+
     async def OpenSession(
         self, request: pb.OpenSessionRequest, context: Context
     ) -> pb.OpenSessionReply:
@@ -162,8 +174,8 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         async for reply in self._streamed(stream.replies(request_iterator), "", context):
             yield reply
         if self._stopping.is_set():
-            await self._abort(
-                Unavailable("the service is stopping; open a new stream later"), "", context
+            await self.abort(
+                Unavailable("the service is stopping; open a new stream later"), context
             )
 
     async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.Notice]:
@@ -179,7 +191,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         )
         async for notice in self._streamed(notices, "", context):
             yield notice
-        await self._abort(Unavailable("the service is stopping; watch again later"), "", context)
+        await self.abort(Unavailable("the service is stopping; watch again later"), context)
 
     async def ExportModel(
         self, request: pb.ExportModelRequest, context: Context
@@ -201,7 +213,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
             with self._counted():
                 return await reply
         except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
-            await self._abort(error, model, context)
+            await self.abort(error, context, model)
 
     async def _streamed(
         self, replies: AsyncIterator[T], model: str, context: Context
@@ -212,7 +224,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
                 f"{self._open_streams} streams are open, expected fewer than "
                 f"{self._limits.streams}: close one, or come again later"
             )
-            await self._abort(error, model, context)
+            await self.abort(error, context, model)
         self._open_streams += 1
         self._instruments.streams.set(self._open_streams)
         try:
@@ -220,7 +232,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
                 async for reply in replies:
                     yield reply
         except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
-            await self._abort(error, model, context)
+            await self.abort(error, context, model)
         finally:
             self._open_streams -= 1
             self._instruments.streams.set(self._open_streams)
@@ -235,11 +247,6 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
             self._open_calls -= 1
             if self._open_calls == 0:
                 self._idle.set()
-
-    async def _abort(self, error: Exception, model: str, context: Context) -> NoReturn:
-        told = self._refuse(error, model)
-        trailing = () if told.retry_ms is None else ((RETRY_KEY, str(told.retry_ms)),)
-        await context.abort(told.code, told.message, trailing)
 
     def _refuse(self, error: Exception, model: str) -> Refusal:
         with bound_contextvars(model=model):

@@ -82,5 +82,11 @@ def refusal(error: Exception) -> Refusal:
 
 
 def _shortened(message: str) -> str:
-    """A message may quote a request, and gRPC drops a reply whose headers are long."""
-    return message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
+    """A message may quote a request, and gRPC drops a reply whose headers are long.
+
+    What is not ASCII takes three bytes for each of its own there.
+    """
+    written = message.encode(errors="replace")
+    if len(written) <= _LONGEST:
+        return message
+    return written[:_LONGEST].decode(errors="ignore") + "…"

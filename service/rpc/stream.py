@@ -84,6 +84,7 @@ class StreamSession:
             reading.cancel()
 
     async def _read_until_stopped(self, requests: AsyncIterator[pb.StreamRequest]) -> None:
+        """Ends once what was read is answered; raises what ended the reading."""
         try:
             async with asyncio.TaskGroup() as answers:
                 reading = asyncio.create_task(self._read(requests, answers))
@@ -93,8 +94,9 @@ class StreamSession:
                 finally:
                     stopped.cancel()
                     reading.cancel()
-                if reading.done() and not reading.cancelled():
-                    reading.result()
+            # Outside of the group, which would raise it as one of several.
+            if reading.done() and not reading.cancelled():
+                reading.result()
         finally:
             self._replies.put_nowait(_END)
 
