@@ -43,7 +43,7 @@ def frame(model: dict[str, Any], number: int) -> NDArray[np.float32]:
     noise: NDArray[np.float32] = draw.standard_normal(shape).astype(np.float32)
     for axis in range(1, noise.ndim):
         noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
-    return noise
+    return np.asarray(noise, dtype=np.float32)
 
 
 def counts(number: int, x: NDArray[np.float32], units: int) -> NDArray[np.float32]:
