@@ -37,17 +37,18 @@ def window(model: str, index: int) -> NDArray[np.float32]:
         size=(spec["channels"], *spec["shape"])
     )
     noise[chosen(index) % spec["channels"]] *= 1.0 + 2.0 * chosen(index)
-    loud: NDArray[np.float32] = noise.astype(np.float32)
-    return loud
+    return noise.astype(np.float32)
 
 
 def target(model: str, index: int) -> NDArray[np.float32]:
     """What is to be predicted of it, (outputs,): a class, or counts that depend on one."""
     if model == "follower":
-        return np.eye(len(CLASSES), dtype=np.float32)[chosen(index)]
+        one_hot: NDArray[np.float32] = np.eye(len(CLASSES), dtype=np.float32)[chosen(index)]
+        return one_hot
     generator = np.random.default_rng((len(model), index, 1))
     rate = 1.0 + 3.0 * chosen(index)
-    return generator.poisson(rate, len(outputs(model))).astype(np.float32)
+    counts: NDArray[np.float32] = generator.poisson(rate, len(outputs(model))).astype(np.float32)
+    return counts
 
 
 def chosen(index: int) -> int:
