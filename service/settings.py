@@ -6,6 +6,7 @@ A variable is named `SCATONLINE_` plus the path of the key with `__` between its
 
 import os
 import re
+import reprlib
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -261,9 +262,12 @@ def model_spec(text: str) -> ModelSpec:
         SettingsError: names the key, what came and what was expected.
     """
     try:
-        return _OneModel(specification=yaml.safe_load(text)).specification
-    except (yaml.YAMLError, RecursionError) as error:
+        value = yaml.safe_load(text)
+    # Values that claim to be a number or a date and are none raise all but YAMLError.
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:
         raise SettingsError(f"specification: not valid YAML or JSON: {error}") from error
+    try:
+        return _OneModel(specification=value).specification
     except ValidationError as error:
         lines = (_described("model", _OneModel, detail) for detail in error.errors())
         raise SettingsError("; ".join(lines)) from error
@@ -367,5 +371,6 @@ def _variables(names: Iterator[str]) -> Iterator[str]:
 
 
 def _shortened(value: object) -> str:
-    text = repr(value)
+    # By its first few parts: what YAML names many times over may be too large to be written out.
+    text = reprlib.repr(value)
     return text if len(text) <= 80 else text[:77] + "…"

@@ -6,6 +6,7 @@
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,7 @@ def unpacked(content: bytes) -> Checkpoint:
     if hashlib.sha256(content[_HEAD:]).digest() != content[len(MAGIC) : _HEAD]:
         raise CorruptRecord("the exported model has changed or is cut short: export it again")
     values, arrays = unpack(content[_HEAD:])
+    _require_parts(values, arrays)
     service = arrays.pop("service").tobytes()
     return Checkpoint(
         event=values["event"],
@@ -57,6 +59,21 @@ def unpacked(content: bytes) -> Checkpoint:
         meta=values["meta"],
         written_s=values["written_s"],
         service=service,
+    )
+
+
+def _require_parts(values: Any, arrays: Mapping[str, Any]) -> None:
+    """Refuses a whole record of something else."""
+    match values:
+        case {
+            "event": int(),
+            "spec": {"name": str()},
+            "meta": {"spec": {}, "shadow": None | {}},
+            "written_s": float(),
+        } if "service" in arrays:
+            return
+    raise CorruptRecord(
+        "the file is whole, but no exported model: expected what ExportModel of this version gave"
     )
 
 

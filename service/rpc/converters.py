@@ -15,6 +15,7 @@ from service.wire import floats, to_tensor
 
 NAME_BYTES = 256
 SPECIFICATION_CHARACTERS = 2**16
+LARGEST_SEQUENCE = 2**53
 
 
 def session_opened(request: pb.OpenSessionRequest) -> SessionOpened:
@@ -50,8 +51,22 @@ def sample_arrived(request: pb.UpdateRequest) -> SampleArrived:
     return SampleArrived(
         sample,
         class_name=target if isinstance(target, str) else None,
-        sequence=request.sequence if request.HasField("sequence") else None,
+        sequence=sequence_number(request),
     )
+
+
+def sequence_number(request: pb.UpdateRequest) -> int | None:
+    """Number of a sample in its session, if it has one; raises InvalidRequest if it is too large.
+
+    So large that the numbers missing between them, of all sessions, would not fit into a reply.
+    """
+    if not request.HasField("sequence"):
+        return None
+    if request.sequence > LARGEST_SEQUENCE:
+        raise InvalidRequest(
+            f"sequence: got {request.sequence}, expected at most {LARGEST_SEQUENCE}"
+        )
+    return request.sequence
 
 
 def label_arrived(request: pb.LabelRequest) -> LabelArrived:

@@ -1,0 +1,169 @@
+"""Everything has a bound; beyond it a request is refused and told when to come again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+
+from service._generated import scatonline_pb2 as pb
+from service._generated import scatonline_pb2_grpc
+from service.client import Client
+from service.rpc.status import RETRY_KEY
+from service.wire import to_tensor
+from tests.service.running import (
+    ENCODER,
+    LocalService,
+    counts,
+    eventually,
+    local_service,
+    settings_values,
+    waveform,
+)
+from tests.service.test_engine import Pause
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """A service with limits, a client of it with an open session, and a bare stub."""
+
+    @contextmanager
+    def serve(**limits: int) -> Iterator[tuple[LocalService, Client, Any]]:
+        values = settings_values(tmp_path, ENCODER, limits=limits)
+        with local_service(values) as (service, client):
+            client.open_session("encoder", "day-1", ["unit-1", "unit-2"])
+            # Retries would hide what is refused.
+            with grpc.insecure_channel(service.address, [("grpc.enable_retries", 0)]) as channel:
+                yield service, client, scatonline_pb2_grpc.ScatOnlineStub(channel)
+
+    return serve
+
+
+def update(index: int) -> pb.UpdateRequest:
+    return pb.UpdateRequest(
+        model="encoder",
+        session="day-1",
+        sample_id=f"s{index}",
+        input=to_tensor(waveform(index)),
+        target=pb.Target(values=to_tensor(counts(index))),
+    )
+
+
+def predict(at_least_event: int = 0) -> pb.PredictRequest:
+    return pb.PredictRequest(
+        model="encoder",
+        session="day-1",
+        input=to_tensor(waveform(0)),
+        at_least_event=at_least_event,
+    )
+
+
+def assert_refused_for_now(call: Any, says: str) -> None:
+    """RESOURCE_EXHAUSTED, and when to come again."""
+    with pytest.raises(grpc.RpcError) as refused:
+        call.result(20)
+    error: Any = refused.value
+    assert error.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert says in error.details()
+    assert int(dict(error.trailing_metadata())[RETRY_KEY]) > 0
+
+
+@contextmanager
+def paused(service: LocalService) -> Iterator[None]:
+    """The writer is busy for as long."""
+    pause = Pause()
+    service.app.models.engine("encoder").submit(pause)
+    assert pause.begun.wait(30)
+    try:
+        yield
+    finally:
+        pause.released.set()
+
+
+def waiting(client_side: Any, service: LocalService, count: int) -> None:
+    """Returns once so many events wait for the writer."""
+    engine = service.app.models.engine("encoder")
+    eventually(lambda: engine._writer.inbox.depth() == count or client_side.done())
+
+
+def test_a_full_queue_refuses_the_next_update_and_keeps_the_others(serve: Serve) -> None:
+    with serve(queue_depth=2) as (service, client, stub):
+        with paused(service):
+            kept = [stub.Update.future(update(index)) for index in range(2)]
+            waiting(kept[1], service, 2)
+            assert_refused_for_now(stub.Update.future(update(2)), "expected fewer than 2")
+            streamed = next(stub.Stream(iter([pb.StreamRequest(number=5, update=update(3))])))
+            assert streamed.number == 5
+            assert streamed.fault.code == StatusCode.RESOURCE_EXHAUSTED.value[0]
+            assert streamed.fault.retry_after_ms > 0
+        assert all(call.result(20).outcome.learned for call in kept)
+        assert client.status().models["encoder"].scores.samples == 2
+
+
+def test_an_update_whose_deadline_passes_in_the_queue_is_not_learned(serve: Serve) -> None:
+    with serve() as (service, client, stub):
+        with paused(service):
+            late = stub.Update.future(update(0), timeout=0.5)
+            waiting(late, service, 1)
+            cancelled = stub.Update.future(update(1))
+            waiting(cancelled, service, 2)
+            cancelled.cancel()
+            with pytest.raises(grpc.RpcError) as refused:
+                late.result(20)
+            assert refused.value.code() is StatusCode.DEADLINE_EXCEEDED
+        assert client.update("encoder", "day-1", "s2", waveform(2), counts(2)).learned
+        assert client.status().models["encoder"].scores.samples == 1
+
+
+def test_predictions_that_wait_are_bounded_and_leave_when_cancelled(serve: Serve) -> None:
+    with serve(queue_depth=2) as (service, client, stub):
+        engine = service.app.models.engine("encoder")
+        waits = [stub.Predict.future(predict(at_least_event=10**6)) for _ in range(2)]
+        eventually(lambda: len(engine._waiting._waiting) == 2)
+        assert_refused_for_now(stub.Predict.future(predict()), "2 predictions wait already")
+        for call in waits:
+            call.cancel()
+        eventually(lambda: not engine._waiting._waiting)
+        assert client.predict("encoder", "day-1", waveform(0)).values.shape == (2,)
+
+
+def test_calls_are_bounded(serve: Serve) -> None:
+    with serve(calls=2) as (_, _, stub):
+        watches = [stub.Watch(pb.WatchRequest()) for _ in range(2)]
+        for watch in watches:
+            watch.initial_metadata()
+        assert_refused_for_now(stub.ListModels.future(pb.ListModelsRequest()), "limits.calls")
+        watches[0].cancel()
+        eventually(lambda: _models(stub) == ["encoder"])
+        watches[1].cancel()
+
+
+def _models(stub: Any) -> list[str]:
+    try:
+        return list(stub.ListModels(pb.ListModelsRequest()).models)
+    except grpc.RpcError:
+        return []
+
+
+def test_streams_are_bounded(serve: Serve) -> None:
+    with serve(streams=1) as (_, client, stub):
+        watch = stub.Watch(pb.WatchRequest())
+        watch.initial_metadata()
+        assert_refused_for_now(stub.Watch(pb.WatchRequest()), "1 streams are open")
+        assert_refused_for_now(stub.Stream(iter([pb.StreamRequest()])), "expected fewer than 1")
+        assert client.update("encoder", "day-1", "s0", waveform(0), counts(0)).learned
+        watch.cancel()
+
+
+def test_an_imported_file_is_bounded(serve: Serve) -> None:
+    with serve(import_bytes=2**16) as (_, client, stub):
+        parts = iter([pb.ImportModelRequest(model="copy", data=bytes(40_000))] * 2)
+        with pytest.raises(grpc.RpcError, match=r"raise limits\.import_bytes") as refused:
+            stub.ImportModel(parts, timeout=20)
+        assert refused.value.code() is StatusCode.INVALID_ARGUMENT
+        assert client.models() == ("encoder",)
