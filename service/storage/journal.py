@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -79,11 +80,10 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
             self._segments = self._checked()
-            if not self._segments:
+            if self._segments:
+                self._take_up(os.open(self._segments[-1].path, os.O_WRONLY))
+            else:
                 self._begin_segment()
-            newest = self._segments[-1].path
-            self._descriptor = os.open(newest, os.O_WRONLY)
-            self._size = os.fstat(self._descriptor).st_size
         except CorruptRecord as error:
             raise CorruptRecord(f"{error}. {_REPAIR}") from error
         except OSError as error:
@@ -187,12 +187,8 @@ class Journal:
         try:
             reach("journal.rotate")
             self._begin_segment()
-            descriptor = os.open(self._segments[-1].path, os.O_WRONLY)
         except OSError as error:
             raise self._told(error) from error
-        os.close(self._descriptor)
-        self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
         reach("journal.rotated")
 
     def prune(self, number: int) -> None:
@@ -267,11 +263,18 @@ class Journal:
         try:
             write_durably(path, preamble(self.position))
             sync_folder(self._folder)
+            self._take_up(os.open(path, os.O_WRONLY))
         except OSError:
             # The one before it goes on: nothing may come after that.
             path.unlink(missing_ok=True)
             raise
         self._segments.append(_Segment(path, self.position))
+
+    def _take_up(self, descriptor: int) -> None:
+        """Writes on in another file."""
+        self.close()
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
 
     def _ends(self) -> list[Position]:
         return [*(segment.after for segment in self._segments[1:]), self.position]
@@ -279,45 +282,37 @@ class Journal:
     def _checked(self) -> list[_Segment]:
         """Reads everything once; cuts off what a crash left half-written at the end."""
         segments: list[_Segment] = []
-        paths = self._begun()
+        paths = sorted(self._folder.glob(f"*{_ENDING}"))
+        torn: Torn | None = None
         for path in paths:
-            after, end = self._check(path, newest=path is paths[-1])
-            if segments and after != self.position:
-                raise CorruptRecord(
-                    f"{path}: follows record {after.number}, expected {self.position.number}: a "
-                    "segment is missing or has changed"
-                )
-            segments.append(_Segment(path, after))
-            self.position = end
+            with path.open("rb") as file:
+                try:
+                    self._check(path, file, segments)
+                except Torn as found:
+                    if path is not paths[-1]:
+                        raise CorruptRecord(
+                            f"{path}: byte {found.begin}: ends in the middle of a record"
+                        ) from None
+                    torn = found
+        # Only now: where something else has changed, nothing is touched.
+        if torn is not None:
+            self._set_aside(paths[-1], torn.begin)
         return segments
 
-    def _begun(self) -> list[Path]:
-        """Segments in their order, without one that a crash left before its first record."""
-        paths = sorted(self._folder.glob(f"*{_ENDING}"))
-        if paths:
-            with paths[-1].open("rb") as file:
-                try:
-                    read_preamble(paths[-1], file)
-                except Torn:
-                    self._set_aside(paths.pop(), 0)
-        return paths
-
-    def _check(self, path: Path, *, newest: bool) -> tuple[Position, Position]:
-        """The places that a segment's records begin after and end at."""
-        with path.open("rb") as file:
-            after = end = read_preamble(path, file)
-            try:
-                for record in read_records(path, file, after):
-                    end, self.batch = record.position, record.batch
-                    if record.kind == SKIP:
-                        self.skipped.add(int(record.body))
-            except Torn as torn:
-                if not newest:
-                    raise CorruptRecord(
-                        f"{path}: byte {torn.begin}: ends in the middle of a record"
-                    ) from None
-                self._set_aside(path, torn.begin)
-        return after, end
+    def _check(self, path: Path, file: BinaryIO, segments: list[_Segment]) -> None:
+        """Reads a segment and adds it to those before it."""
+        after = read_preamble(path, file)
+        if segments and after != self.position:
+            raise CorruptRecord(
+                f"{path}: follows record {after.number}, expected {self.position.number}: a "
+                "segment is missing or has changed"
+            )
+        segments.append(_Segment(path, after))
+        self.position = after
+        for record in read_records(path, file, after):
+            self.position, self.batch = record.position, record.batch
+            if record.kind == SKIP:
+                self.skipped.add(int(record.body))
 
     def _set_aside(self, path: Path, begin: int) -> None:
         """A write that was cut short was never answered; it is kept all the same."""
