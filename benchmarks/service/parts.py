@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import torch
 
 from benchmarks.service import cases, echo, load, processes
 from scatonline.config import ModelSpec
@@ -54,8 +55,8 @@ def at_least(name: str, value: float, unit: str, goal: float) -> Figure:
 def predict_overhead(quick: bool) -> list[Figure]:
     """One prediction at a time: what it takes beyond the model's own forward."""
     model, units, rounds, count = cases.MOVIE, 64, 3 if quick else 7, 150
-    spec = ModelSpec.from_dict(model)
-    own = Model(spec)
+    torch.set_num_threads(1)
+    own = Model(ModelSpec.from_dict(model))
     own.open_session(cases.SESSION, cases.outputs(units))
     for number in range(80):
         x = cases.frame(model, number)
@@ -109,7 +110,26 @@ def predict_overhead(quick: bool) -> list[Figure]:
 
 def durable_updates(quick: bool) -> list[Figure]:
     """64 updates in flight, each answered when it is on disk, against as many echoes."""
-    model, units, rounds, count = cases.SMALL, 8, 2 if quick else 5, 1500
+    fixed = _updates(cases.SMALL_FIXED, quick)
+    share = fixed["share"]
+    learning = _updates(cases.SMALL, quick)
+    return [
+        Figure("durable updates, 64 in flight, filters fixed", fixed["rate"], "1/s"),
+        Figure("echoes, 64 in flight", fixed["echoes"], "1/s"),
+        at_least("updates ÷ echoes, filters fixed", share, "", 0.5),
+        Figure("of an update: the model's own step", 100 * fixed["step_s"] * fixed["rate"], "%"),
+        Figure("updates ÷ echoes, θ learned", learning["share"], ""),
+        Figure(
+            "of an update: the step, θ learned", 100 * learning["step_s"] * learning["rate"], "%"
+        ),
+        Figure("events a flush", fixed["events"], ""),
+        Figure("flush, mean", fixed["flush_s"] * 1e3, "ms"),
+        Figure("refused", fixed["refused"] + learning["refused"], ""),
+    ]
+
+
+def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
+    units, rounds, count = 8, 2 if quick else 5, 600 if quick else 1500
 
     async def measure(server: processes.Server, bare: processes.Server) -> list[tuple[Any, Any]]:
         async with (
@@ -137,15 +157,30 @@ def durable_updates(quick: bool) -> list[Figure]:
         flushes = server.metric("scatonline_journal_flush_seconds_count")
         flush_s = server.metric("scatonline_journal_flush_seconds_sum") / flushes
         events = server.metric("scatonline_journal_batch_events_sum") / flushes
-    share = float(np.median([ours.rate / bare.rate for ours, bare in found]))
-    return [
-        Figure("durable updates, 64 in flight", np.median([o.rate for o, _ in found]), "1/s"),
-        Figure("echoes, 64 in flight", np.median([b.rate for _, b in found]), "1/s"),
-        at_least("updates ÷ echoes", share, "", 0.5),
-        Figure("events a flush", events, ""),
-        Figure("flush, mean", flush_s * 1e3, "ms"),
-        Figure("refused", sum(sum(o.failures.values()) for o, _ in found), ""),
-    ]
+    return {
+        "rate": float(np.median([ours.rate for ours, _ in found])),
+        "echoes": float(np.median([bare.rate for _, bare in found])),
+        "share": float(np.median([ours.rate / bare.rate for ours, bare in found])),
+        "step_s": _own_step_s(model, units),
+        "events": events,
+        "flush_s": flush_s,
+        "refused": float(sum(sum(ours.failures.values()) for ours, _ in found)),
+    }
+
+
+def _own_step_s(model: dict[str, Any], units: int) -> float:
+    """Median seconds of the model's own step, without a service around it."""
+    torch.set_num_threads(1)
+    own = Model(ModelSpec.from_dict(model))
+    own.open_session(cases.SESSION, cases.outputs(units))
+    seconds = []
+    for number in range(500):
+        x = cases.frame(model, number)
+        sample = Sample(str(number), cases.SESSION, x, cases.counts(number, x, units))
+        started_s = time.perf_counter()
+        own.step(sample)
+        seconds.append(time.perf_counter() - started_s)
+    return float(np.median(seconds[200:]))
 
 
 def sixty_hertz(quick: bool) -> list[Figure]:
@@ -188,7 +223,19 @@ def sixty_hertz(quick: bool) -> list[Figure]:
 
 def recovery(quick: bool) -> list[Figure]:
     """A server that is killed, and what its successor needs."""
-    model, units, count = cases.SMALL, 8, 1500 if quick else 6000
+    count = 1000 if quick else 4000
+    fixed, learning = (_replayed(m, count) for m in (cases.SMALL_FIXED, cases.SMALL))
+    return [
+        Figure("records to replay", count + 1, ""),
+        at_least("replayed, filters fixed", fixed[0], "1/s", 1000.0),
+        Figure("replayed, θ learned", learning[0], "1/s"),
+        at_most("start to ready, nothing to replay", fixed[1], "s", 5.0),
+    ]
+
+
+def _replayed(model: dict[str, Any], count: int) -> tuple[float, float]:
+    """Records replayed a second, and seconds that a start without any takes."""
+    units = 8
 
     async def fill(server: processes.Server) -> None:
         async with grpc.aio.insecure_channel(server.address) as channel:
@@ -204,12 +251,7 @@ def recovery(quick: bool) -> list[Figure]:
             replayed = second.metric("scatonline_journal_replayed_total")
             seconds = second.metric("scatonline_recovery_seconds")
         with processes.scatonline(folder, model) as third:
-            empty_s = third.start_s
-    return [
-        Figure("records replayed", replayed, ""),
-        at_least("replayed", replayed / seconds, "1/s", 1000.0),
-        at_most("start with an empty journal", empty_s, "s", 5.0),
-    ]
+            return replayed / seconds, third.start_s
 
 
 def quiet_learning(quick: bool) -> list[Figure]:
