@@ -265,7 +265,9 @@ def model_spec(text: str) -> ModelSpec:
         value = yaml.safe_load(text)
     # Values that claim to be a number or a date and are none raise all but YAMLError.
     except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:
-        raise SettingsError(f"specification: not valid YAML or JSON: {error}") from error
+        raise SettingsError(
+            f"specification: not valid YAML or JSON: {error}; expected the keys of one model"
+        ) from error
     try:
         return _OneModel(specification=value).specification
     except ValidationError as error:

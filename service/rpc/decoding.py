@@ -51,6 +51,8 @@ class _Method:
     def __init__(self, name: str, handler: Handler, abort: Abort) -> None:
         self._name = name
         self._handler = handler
+        # Generated code always names one; gRPC's types do not say so.
+        self._decode = cast("Callable[[bytes], Any]", handler.request_deserializer)
         self._abort = abort
 
     def handler(self) -> Handler:
@@ -95,7 +97,7 @@ class _Method:
 
     def _one(self, content: bytes) -> Any:
         try:
-            return self._handler.request_deserializer(content)
+            return self._decode(content)
         except DecodeError:
             raise InvalidRequest(
                 f"request: got {len(content)} bytes that are no request of {self._name}, expected "

@@ -84,9 +84,11 @@ def refusal(error: Exception) -> Refusal:
 def _shortened(message: str) -> str:
     """A message may quote a request, and gRPC drops a reply whose headers are long.
 
-    What is not ASCII takes three bytes for each of its own there.
+    What is not ASCII takes three bytes for each of its own there. The end, which says what was
+    expected, is kept.
     """
     written = message.encode(errors="replace")
     if len(written) <= _LONGEST:
         return message
-    return written[:_LONGEST].decode(errors="ignore") + "…"
+    begin, end = written[: _LONGEST // 2], written[-_LONGEST // 2 :]
+    return f"{begin.decode(errors='ignore')}…{end.decode(errors='ignore')}"
