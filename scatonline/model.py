@@ -218,7 +218,8 @@ class Model:
                     "has had one, or waited longer than the limits on pending samples"
                 )
             raise UnknownName(
-                f"no sample {sample_id!r} in session {session!r}: send it before its label"
+                f"no sample {sample_id!r} in session {session!r}, expected one that was sent: "
+                "send it before its label"
             )
         check_target(self.spec, len(known.outputs), target)
 

@@ -89,7 +89,7 @@ class Opener:
         own.checkpoint_event.set(checkpoint.event)
         own.checkpoint_timestamp.set(checkpoint.written_s)
         kept = ServedLimits(limits.sessions, limits.remembered_answers)
-        served = recovered(spec, checkpoint, journal, kept, own, self._device)
+        served = recovered(spec, checkpoint, journal, kept, instruments=own, device=self._device)
         own.journal_record.set(journal.position.number)
         own.journal_bytes.set(journal.size)
         reactions = Reactions(spec.name, own, self._notices, self._on_storage)

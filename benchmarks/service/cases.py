@@ -1,6 +1,6 @@
 """The models that are served, and requests to them."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def frame(model: dict[str, Any], number: int) -> NDArray[np.float32]:
     noise: NDArray[np.float32] = draw.standard_normal(shape).astype(np.float32)
     for axis in range(1, noise.ndim):
         noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
-    return np.asarray(noise, dtype=np.float32)
+    return cast("NDArray[np.float32]", noise)
 
 
 def counts(number: int, x: NDArray[np.float32], units: int) -> NDArray[np.float32]:

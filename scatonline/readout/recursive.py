@@ -279,8 +279,7 @@ class RecursiveReadout:
         # A round must be short against 1/(1 − γ), or a coordinate is forgotten between its turns.
         count = min(size, math.ceil(size * (1 - keep) / _ROUND))
         turns = (self.turn + torch.arange(count, device=self.weights.device)) % size
-        own = self.spec.ridge / self.weight[(turns - 1).clamp_min(0)]
-        prior = torch.where(turns == 0, _INTERCEPT_PRECISION, own)
+        prior = _prior(self.spec, self.weight)[turns]
         columns = self._symmetrised(turns)
         inner = columns[turns] + torch.diag(count / ((1 - keep) * size * prior))
         root = torch.linalg.cholesky(inner)

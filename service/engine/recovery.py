@@ -9,13 +9,22 @@ from scatonline.config import ModelSpec
 from scatonline.errors import ScatOnlineError
 from service.engine.events import Event, apply, decode
 from service.engine.served import Served, ServedLimits
-from service.errors import ServiceError
+from service.errors import CorruptRecord, ServiceError, StorageError
 from service.storage.checkpoints import Checkpoint
 from service.storage.journal import Journal
+from service.storage.records import Position
 from service.telemetry import ModelInstruments
 
 _TOLD_EVERY_S = 5.0
 _log = structlog.get_logger(__name__)
+
+
+class _Broke(Exception):
+    """Applying a record ended in an error that nothing foresaw."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"record {number}")
+        self.number = number
 
 
 def recovered(
@@ -23,8 +32,10 @@ def recovered(
     checkpoint: Checkpoint,
     journal: Journal,
     limits: ServedLimits,
+    *,
     instruments: ModelInstruments,
     device: str,
+    unanswered_from: int | None = None,
 ) -> Served:
     """The state after every record of the journal.
 
@@ -35,17 +46,43 @@ def recovered(
         limits: Bounds of what is kept.
         instruments: Show how far it is.
         device: Where the model lives.
+        unanswered_from: Record from which on nothing was answered; one of these that cannot be
+            applied is left out for good.
 
     Raises:
         CorruptRecord: the journal does not go on from the checkpoint, or holds what is no event.
-        StorageError: it cannot be read.
+        StorageError: it cannot be read, or a record cannot be applied.
         StateVersionError: the checkpoint is of another format or specification.
     """
+    while True:
+        served = Served.restore(spec, checkpoint, limits, device)
+        try:
+            _replay(served, journal, checkpoint.position, instruments)
+        except _Broke as broke:
+            if unanswered_from is None or broke.number < unanswered_from:
+                raise StorageError(
+                    f"model {spec.name!r}: record {broke.number} of the journal, which was stored "
+                    f"and perhaps answered, cannot be applied: {broke.__cause__!r}. Nothing was "
+                    "touched: start the version that wrote it, or free memory, and report this"
+                ) from broke
+            journal.skip(broke.number)
+        else:
+            return served
+
+
+def _replay(
+    served: Served, journal: Journal, after: Position, instruments: ModelInstruments
+) -> None:
+    """Applies what a journal holds after a place."""
     started_s = told_s = time.monotonic()
-    served = Served.restore(spec, checkpoint, limits, device)
-    first, last = checkpoint.position.number, journal.position.number
-    for record in journal.replay(checkpoint.position):
-        apply_again(served, decode(record.body))
+    name, first, last = served.model.spec.name, after.number, journal.position.number
+    for record in journal.replay(after):
+        try:
+            apply_again(served, decode(record.body))
+        except CorruptRecord:
+            raise
+        except Exception as error:
+            raise _Broke(record.position.number) from error
         instruments.journal_replayed.inc()
         now_s = time.monotonic()
         if now_s - told_s > _TOLD_EVERY_S:
@@ -53,19 +90,18 @@ def recovered(
             done = (record.position.number - first) / (last - first)
             instruments.recovery_progress.set(done)
             instruments.recovery_seconds.set(now_s - started_s)
-            _log.info("replaying", model=spec.name, done=round(done, 3))
+            _log.info("replaying", model=name, done=round(done, 3))
     instruments.recovery_progress.set(1.0)
     instruments.recovery_seconds.set(time.monotonic() - started_s)
     if last > first:
-        _log.info(
-            "replayed", model=spec.name, records=last - first, event_number=served.model.event
-        )
-    return served
+        _log.info("replayed", model=name, records=last - first, event_number=served.model.event)
 
 
 def apply_again(served: Served, event: Event[Any]) -> None:
     """Applies an event that was stored; one that was refused then is refused again."""
     try:
         apply(event, served)
+    except CorruptRecord:
+        raise
     except (ScatOnlineError, ServiceError) as refusal:
         _log.warning("refused_again", model=served.model.spec.name, reason=str(refusal))

@@ -269,7 +269,13 @@ class Writer:
         assert checkpoint is not None, "a model has a checkpoint from its beginning on"
         model, limits = self._served.model, self._served.limits
         self._served = recovered(
-            model.spec, checkpoint, self._journal, limits, self._instruments, model.device
+            model.spec,
+            checkpoint,
+            self._journal,
+            limits,
+            instruments=self._instruments,
+            device=model.device,
+            unanswered_from=number,
         )
         self._publish()
         for change in rest:
