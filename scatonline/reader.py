@@ -77,4 +77,4 @@ class Reader:
 def unknown_session(session: str, known: Mapping[str, object]) -> UnknownName:
     """The error for a session that was never opened."""
     names = ", ".join(known) or "none yet"
-    return UnknownName(f"no session {session!r}; open ones: {names}. Open it first.")
+    return UnknownName(f"no session {session!r}, expected one of {names}: open it first")

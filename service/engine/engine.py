@@ -138,8 +138,8 @@ class Engine:
             raise Unavailable(f"model {self.name!r} is stopping and takes nothing new")
         if not self._predictions.acquire(blocking=False):
             raise Overloaded(
-                f"model {self.name!r}: {self._limits.writer.queue_depth} predictions wait already; "
-                "send again later, or use fewer at a time"
+                f"model {self.name!r}: {self._limits.writer.queue_depth} predictions wait already, "
+                "expected fewer; send again later, or use fewer at a time"
             )
         prediction: Future[Prediction] = Future()
         prediction.add_done_callback(lambda _: self._predictions.release())
