@@ -155,7 +155,12 @@ def broken_samples(spec: ModelSpec) -> list[tuple[str, Sample, type[ScatOnlineEr
             NumericalError,
             "too large",
         ),
-        ("unknown session", replace(good, session="z"), UnknownName, "'z', expected one of a: open it first"),
+        (
+            "unknown session",
+            replace(good, session="z"),
+            UnknownName,
+            "'z', expected one of a: open",
+        ),
         ("id used before", replace(good, id="0-3"), DuplicateName, "'0-3'.*'a' was sent before"),
         ("no id", replace(good, id=""), ShapeError, "no id, expected one"),
         ("short target", with_target(1.0, 0.0), ShapeError, r"\(2,\).*expected\s+\(3,\)"),
