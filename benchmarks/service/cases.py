@@ -1,6 +1,6 @@
 """The models that are served, and requests to them."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,15 +44,16 @@ def frame(model: dict[str, Any], number: int) -> NDArray[np.float32]:
     shape: tuple[int, ...] = (model["channels"], *model["shape"])
     noise: NDArray[np.float32] = draw.standard_normal(shape).astype(np.float32)
     for axis in range(1, noise.ndim):
-        noise = noise + np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
-    return cast("NDArray[np.float32]", noise)
+        noise += np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
+    return noise
 
 
 def counts(number: int, x: NDArray[np.float32], units: int) -> NDArray[np.float32]:
     """Spike counts that depend on an input."""
     draw = np.random.default_rng(10**6 + number)
-    drive = np.abs(x).mean() + 0.3 * np.sin(np.arange(units))
-    return draw.poisson(np.clip(drive, 0.1, 5.0)).astype(np.float32)
+    drive = float(np.abs(x).mean()) + 0.3 * np.sin(np.arange(units))
+    spikes: NDArray[np.int64] = draw.poisson(np.clip(drive, 0.1, 5.0))
+    return spikes.astype(np.float32)
 
 
 def open_session(model: dict[str, Any], units: int) -> pb.OpenSessionRequest:
