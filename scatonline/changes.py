@@ -9,8 +9,10 @@ bounded number; a restored watch hears them again and stands where the first one
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from river.drift import ADWIN, PageHinkley
+if TYPE_CHECKING:
+    from river.drift import ADWIN, PageHinkley
 
 # Losses before anything is said, after which the mean and spread of a loss are known roughly.
 _FIRST = 60
@@ -60,8 +62,7 @@ class ChangeWatch:
         """Starts anew, as after a change or with another session's losses."""
         self.losses: list[float] = []
         self._sum = self._squares = 0.0
-        self._adwin = ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]
-        self._page = PageHinkley(min_instances=_FIRST, delta=_STEP, threshold=_ALARM, mode="up")
+        self._detectors: tuple[PageHinkley, ADWIN] | None = None
 
     def update(self, loss: float) -> str | None:
         """Hears one loss; the name of the detector that found a change just now, if one did.
@@ -91,11 +92,25 @@ class ChangeWatch:
         mean = self._sum / count
         spread = math.sqrt(max(self._squares / count - mean * mean, 1e-12))
         heard = min(max((value - mean) / spread, -_CLIP), _CLIP)
-        self._page.update(heard)  # type: ignore[no-untyped-call]
-        self._adwin.update(heard)  # type: ignore[no-untyped-call]
-        if self._page.drift_detected:
+        page, adwin = self._detectors = self._detectors or _new_detectors()
+        page.update(heard)  # type: ignore[no-untyped-call]
+        adwin.update(heard)  # type: ignore[no-untyped-call]
+        if page.drift_detected:
             return "Page–Hinkley"
         # After a cut ADWIN holds the newer part only.
-        if self._adwin.drift_detected and self._adwin.estimation > _STEP:
+        if adwin.drift_detected and adwin.estimation > _STEP:
             return "ADWIN"
         return None
+
+
+def prepare() -> None:
+    """Imports the detectors, which takes more than a second; else the first that are made do."""
+    _new_detectors()
+
+
+def _new_detectors() -> "tuple[PageHinkley, ADWIN]":
+    # Imported here: most models act upon no change.
+    from river.drift import ADWIN, PageHinkley
+
+    page = PageHinkley(min_instances=_FIRST, delta=_STEP, threshold=_ALARM, mode="up")
+    return page, ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scatonline import state
 from scatonline.changes import Alarm, ChangeWatch
+from scatonline.changes import prepare as prepare_detectors
 from scatonline.config import ModelSpec
 from scatonline.drift import FilterReport, reports
 from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownName
@@ -65,6 +66,8 @@ class Model:
         self.learner = Learner(spec, device)
         self.structure = StructureState()
         self.watch = ChangeWatch()
+        if spec.adaptation.detect:
+            prepare_detectors()
         self.alarms: tuple[Alarm, ...] = ()
         self.retreats: tuple[Retreat, ...] = ()
         self.comparison = Comparison()

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from service.recordings.arrays import (
     Arrays,
@@ -212,6 +211,9 @@ def decimate_causal(stimulus: NDArray[Any], step: int) -> NDArray[np.float32]:
     """
     if step == 1:
         return np.asarray(stimulus, dtype=np.float32)
+    # Imported here: it takes half a second, and most recordings need no smaller rate.
+    from scipy import signal
+
     taps, beta = signal.kaiserord(STOPBAND_DB, width=0.5 / step)
     fir = signal.firwin(taps | 1, cutoff=1.0 / step, window=("kaiser", beta))
     settled = signal.lfilter_zi(fir, 1.0) * float(stimulus[0])
