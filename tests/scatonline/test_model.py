@@ -213,7 +213,13 @@ def test_labels_that_are_refused_change_nothing(kind: ReadoutKind) -> None:
     before = model.state_hash()
     cases: list[tuple[str, str, Any, type[ScatOnlineError], str]] = [
         ("z", waiting.id, good, UnknownName, "no session 'z'"),
-        ("a", "nobody", good, UnknownName, "no sample 'nobody' in session 'a': send it before"),
+        (
+            "a",
+            "nobody",
+            good,
+            UnknownName,
+            "no sample 'nobody' in session 'a', expected one that was sent",
+        ),
         ("a", "0-3", good, DuplicateName, "'0-3'.*has had one"),
         ("a", waiting.id, good[:2], ShapeError, r"\(2,\).*expected\s+\(3,\)"),
         ("a", waiting.id, np.full(3, np.nan, np.float32), NumericalError, "missing|one-hot"),

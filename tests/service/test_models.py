@@ -174,7 +174,7 @@ def test_freezing_survives_a_restart(tmp_path: Path) -> None:
 
 def test_a_model_goes_back_to_a_checkpoint_and_on_from_there(tmp_path: Path) -> None:
     values = settings_values(tmp_path, ENCODER)
-    values["storage"]["checkpoint_every_s"] = 0.05
+    values["storage"] |= {"checkpoint_every_s": 0.05, "keep": 1000}
     with local_service(values) as (_, client):
         client.open_session("encoder", "day-1", UNITS)
         there = learn(client, "encoder", 20)
