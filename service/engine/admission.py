@@ -68,7 +68,7 @@ class Admission:
         under_way: set[tuple[str, str, str]] = set()
         change: Change[Any] | None = first
         while change is not None:
-            request = change.event.request()
+            request = change.request
             if let_in and self._must_wait(change, request, under_way):
                 self._inbox.put_back(change)
                 break

@@ -314,12 +314,6 @@ class Engine:
         )
 
 
-def _place(event: Event[Any]) -> dict[str, str]:
-    """Session and sample of an event that has them, for the log."""
-    request = event.request()
-    return {} if request is None else {"session": request.session, "sample_id": request.sample_id}
-
-
 def _time(latency: Latency, result: "Future[Any]", arrived_s: float) -> None:
     """Counts the time from arrival to a result; what is refused or taken back is not counted."""
 

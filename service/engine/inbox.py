@@ -5,8 +5,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from service.engine.answers import Request
 from service.engine.events import Event
 from service.engine.served import Served
 from service.errors import Overloaded, Unavailable
@@ -20,6 +22,11 @@ class Change(Generic[T]):
 
     event: Event[T]
     result: "Future[T]" = field(default_factory=Future)
+
+    @cached_property
+    def request(self) -> Request | None:
+        """As the event has it; kept, since it reads every element of an input."""
+        return self.event.request()
 
 
 @dataclass(frozen=True)

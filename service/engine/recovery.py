@@ -100,7 +100,7 @@ def _replay(
 def apply_again(served: Served, event: Event[Any]) -> None:
     """Applies an event that was stored; one that was refused then is refused again."""
     try:
-        apply(event, served)
+        apply(event, event.request(), served)
     except CorruptRecord:
         raise
     except (ScatOnlineError, ServiceError) as refusal:

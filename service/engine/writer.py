@@ -195,7 +195,7 @@ class Writer:
             if self.hurried:
                 # The journal has the rest for the next process, and no checkpoint will claim it.
                 return
-            applied = self._apply(change.event)
+            applied = self._apply(change)
             try:
                 durable.result()
             except StorageBroken as error:
@@ -220,11 +220,11 @@ class Writer:
         self._linger.flushed(count, seconds)
         self._instruments.journal_flush.observe(seconds)
 
-    def _apply(self, event: Event[Any]) -> "Future[Any]":
+    def _apply(self, change: Change[Any]) -> "Future[Any]":
         """What came of an event: its result, or the error that it ended in."""
         applied: Future[Any] = Future()
         try:
-            applied.set_result(apply(event, self._served))
+            applied.set_result(apply(change.event, change.request, self._served))
         except Exception as error:  # noqa: BLE001 (told; what nobody foresaw is healed)
             applied.set_exception(error)
         reach("event.applied")
@@ -236,7 +236,7 @@ class Writer:
         if error is not None:
             foreseen = isinstance(error, ScatOnlineError | ServiceError)
             if not foreseen:
-                _log.error("event_broke", exc_info=error, **_place(change.event))
+                _log.error("event_broke", exc_info=error, **_place(change))
             change.result.set_exception(error)
             return foreseen
         self._publish()
@@ -279,7 +279,7 @@ class Writer:
         )
         self._publish()
         for change in rest:
-            request = change.event.request()
+            request = change.request
             outcome = None if request is None else self._served.answers.find(request)
             if outcome is None:
                 change.result.set_exception(
@@ -317,9 +317,9 @@ class Writer:
             self._set_storage_ready(self._journal.probe())
 
 
-def _place(event: Event[Any]) -> dict[str, str]:
-    """Session and sample of an event that has them, for the log."""
-    request = event.request()
+def _place(change: Change[Any]) -> dict[str, str]:
+    """Session and sample of a change that has them, for the log."""
+    request = change.request
     return {} if request is None else {"session": request.session, "sample_id": request.sample_id}
 
 

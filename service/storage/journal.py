@@ -76,11 +76,14 @@ class Journal:
         self.skipped: set[int] = set()
         self._folder = folder
         self._descriptor = -1
+        self._size = self._older_bytes = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
             self._segments = self._checked()
             if self._segments:
+                older = self._segments[:-1]
+                self._older_bytes = sum(segment.path.stat().st_size for segment in older)
                 self._take_up(os.open(self._segments[-1].path, os.O_WRONLY))
             else:
                 self._begin_segment()
@@ -92,7 +95,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return self._size + sum(s.path.stat().st_size for s in self._segments[:-1])
+        return self._older_bytes + self._size
 
     @property
     def first(self) -> int:
@@ -200,6 +203,7 @@ class Journal:
         while len(self._segments) > 1 and self._segments[1].after.number <= number:
             try:
                 reach("journal.prune")
+                size = self._segments[0].path.stat().st_size
                 self._segments[0].path.unlink()
                 sync_folder(self._folder)
                 reach("journal.pruned")
@@ -208,6 +212,7 @@ class Journal:
                     f"{self._segments[0].path}: cannot be removed: {error.strerror}"
                 ) from error
             del self._segments[0]
+            self._older_bytes -= size
 
     def close(self) -> None:
         """Closes the file."""
@@ -273,6 +278,7 @@ class Journal:
     def _take_up(self, descriptor: int) -> None:
         """Writes on in another file."""
         self.close()
+        self._older_bytes += self._size
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
 

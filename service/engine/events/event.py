@@ -46,14 +46,18 @@ class Event(ABC, Generic[T]):
         return None
 
 
-def apply(event: Event[T], served: Served) -> T:
+def apply(event: Event[T], request: Request | None, served: Served) -> T:
     """Changes the model, and remembers what is answered to a request that may come again.
+
+    Args:
+        event: What happens.
+        request: As the event has it.
+        served: What it changes.
 
     Raises:
         As the event's own :meth:`Event.apply`; nothing has changed then.
     """
     result = event.apply(served)
-    request = event.request()
     if request is not None and isinstance(result, Outcome):
         served.answers.keep(request, result)
     return result
