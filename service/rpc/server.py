@@ -57,6 +57,7 @@ class RpcServer:
             interceptors=(
                 *entrance.interceptors,
                 Capacity(limits.calls, self._servicer.abort),
+                # The innermost: it keeps methods, which must not hold what a guard said of a call.
                 Decoding(self._servicer.abort),
             ),
             options=(

@@ -14,12 +14,7 @@ what lies in a segment, and `docs/decisions/0009` for why it is not a database.
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
-
-import structlog
 
 from service.errors import CorruptRecord, StorageBroken, StorageError, StorageFull
 from service.storage.failpoints import reach
@@ -27,17 +22,15 @@ from service.storage.folder import sync_folder, write_durably
 from service.storage.records import (
     EVENT,
     SKIP,
-    START,
     Position,
     Record,
-    Torn,
     pack,
     preamble,
     read_preamble,
     read_records,
 )
+from service.storage.segments import ENDING, Segment, surveyed
 
-_ENDING = ".records"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What a record of an ordinary sample takes, to see whether the disk takes something again.
 _PROBE_BYTES = 2**16
@@ -45,13 +38,6 @@ _REPAIR = (
     "Put the model's folder back from a copy, or move it away and name it under `start:` to go on "
     "from its newest checkpoint without what came after it"
 )
-_log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class _Segment:
-    path: Path
-    after: Position
 
 
 class Journal:
@@ -71,16 +57,15 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.position = START
-        self.batch = 0
-        self.skipped: set[int] = set()
         self._folder = folder
         self._descriptor = -1
         self._size = self._older_bytes = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
-            self._segments = self._checked()
+            found = surveyed(folder)
+            self.position, self.batch, self.skipped = found.position, found.batch, found.skipped
+            self._segments = found.segments
             if self._segments:
                 older = self._segments[:-1]
                 self._older_bytes = sum(segment.path.stat().st_size for segment in older)
@@ -262,7 +247,7 @@ class Journal:
         return StorageBroken(f"{self._folder}: cannot be written: {error.strerror}")
 
     def _begin_segment(self) -> None:
-        path = self._folder / f"{self.position.number + 1:020d}{_ENDING}"
+        path = self._folder / f"{self.position.number + 1:020d}{ENDING}"
         # Left by a crash or a full disk before its first record.
         path.unlink(missing_ok=True)
         try:
@@ -273,7 +258,7 @@ class Journal:
             # The one before it goes on: nothing may come after that.
             path.unlink(missing_ok=True)
             raise
-        self._segments.append(_Segment(path, self.position))
+        self._segments.append(Segment(path, self.position))
 
     def _take_up(self, descriptor: int) -> None:
         """Writes on in another file."""
@@ -285,59 +270,7 @@ class Journal:
     def _ends(self) -> list[Position]:
         return [*(segment.after for segment in self._segments[1:]), self.position]
 
-    def _checked(self) -> list[_Segment]:
-        """Reads everything once; cuts off what a crash left half-written at the end."""
-        segments: list[_Segment] = []
-        paths = sorted(self._folder.glob(f"*{_ENDING}"))
-        torn: Torn | None = None
-        for path in paths:
-            with path.open("rb") as file:
-                try:
-                    self._check(path, file, segments)
-                except Torn as found:
-                    if path is not paths[-1]:
-                        raise CorruptRecord(
-                            f"{path}: byte {found.begin}: ends in the middle of a record"
-                        ) from None
-                    torn = found
-        # Only now: where something else has changed, nothing is touched.
-        if torn is not None:
-            self._set_aside(paths[-1], torn.begin)
-        return segments
-
-    def _check(self, path: Path, file: BinaryIO, segments: list[_Segment]) -> None:
-        """Reads a segment and adds it to those before it."""
-        after = read_preamble(path, file)
-        if segments and after != self.position:
-            raise CorruptRecord(
-                f"{path}: follows record {after.number}, expected {self.position.number}: a "
-                "segment is missing or has changed"
-            )
-        segments.append(_Segment(path, after))
-        self.position = after
-        for record in read_records(path, file, after):
-            self.position, self.batch = record.position, record.batch
-            if record.kind == SKIP:
-                self.skipped.add(int(record.body))
-
-    def _set_aside(self, path: Path, begin: int) -> None:
-        """A write that was cut short was never answered; it is kept all the same."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-        aside = path.with_name(f"{path.name}.torn-{stamp}")
-        with path.open("r+b") as file:
-            file.seek(begin)
-            torn = file.read()
-            if torn:
-                write_durably(aside, torn)
-            if begin:
-                file.truncate(begin)
-                os.fsync(file.fileno())
-        if begin == 0:
-            path.unlink()
-        sync_folder(self._folder)
-        _log.warning("journal_cut", file=str(path), at=begin, bytes=len(torn), kept=str(aside))
-
-    def _read_on(self, segment: _Segment, after: Position) -> Iterator[Record]:
+    def _read_on(self, segment: Segment, after: Position) -> Iterator[Record]:
         try:
             with segment.path.open("rb") as file:
                 place = read_preamble(segment.path, file)
