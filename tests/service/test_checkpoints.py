@@ -48,7 +48,8 @@ def alive(name: str) -> Served:
     """A model that has learned a little, and has something of everything that it keeps."""
     spec = TypeAdapter(ModelSpec).validate_python(MODELS[name])
     served = Served(Model(spec), ServedLimits())
-    apply(SessionOpened("day", outputs(name)), served)
+    opened = SessionOpened("day", outputs(name))
+    apply(opened, opened.request(), served)
     live_on(served, 0)
     return served
 
@@ -58,7 +59,8 @@ def live_on(served: Served, begin: int) -> None:
     for index in range(begin, begin + 30):
         known = None if index % 5 == 4 else target(name, index)
         sample = Sample(f"s{index}", "day", window(name, index), known, arrived_s=float(index))
-        apply(SampleArrived(sample, sequence=index), served)
+        arrived = SampleArrived(sample, sequence=index)
+        apply(arrived, arrived.request(), served)
 
 
 def flip_bit(path: Path) -> None:
