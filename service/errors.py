@@ -7,7 +7,8 @@
     ├── UnknownModel        no model of that name is served
     ├── UnknownCheckpoint   a model has no checkpoint of that event
     ├── NotReady            the model cannot do this yet, or is doing it already
-    ├── Overloaded          the model's queue is full
+    ├── Overloaded          too much is under way for now
+    ├── OverLimit           more than the settings allow, however often it is sent
     ├── Unavailable         the service is stopping
     ├── SettingsError       a settings file, key or environment variable is wrong
     └── StorageError        a folder cannot be used
@@ -41,7 +42,11 @@ class NotReady(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """The model's queue is full."""
+    """Too much is under way for now; it goes down by itself."""
+
+
+class OverLimit(ServiceError):
+    """More than the settings allow; waiting does not help."""
 
 
 class Unavailable(ServiceError):

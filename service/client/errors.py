@@ -1,5 +1,6 @@
 """The one error that the client raises when the service refuses or cannot be reached."""
 
+import math
 from typing import cast
 
 import grpc
@@ -18,7 +19,8 @@ class ClientError(Exception):
     Attributes:
         code: gRPC status code, for example `StatusCode.NOT_FOUND`.
         message: What was expected and what came.
-        retry_after_s: Seconds after which the service would take the request; None: it did not say.
+        retry_after_s: Seconds after which the service may take the request; infinite: never; None:
+            it did not say.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class ClientError(Exception):
     def from_fault(cls, fault: pb.Fault) -> "ClientError":
         """From what a stream's request was refused with."""
         code = _CODES.get(fault.code, grpc.StatusCode.UNKNOWN)
-        after_s = fault.retry_after_ms / 1000 if fault.HasField("retry_after_ms") else None
+        after_s = fault.retry_after_ms / 1000 if fault.HasField("retry_after_ms") else math.inf
         return cls(code, fault.message, after_s)
 
     @classmethod
@@ -61,6 +63,7 @@ class ClientError(Exception):
 
 def _retry_after_s(call: grpc.Call) -> float | None:
     for key, value in call.trailing_metadata() or ():
-        if key == _RETRY_AFTER and isinstance(value, str) and value.isdecimal():
-            return int(value) / 1000
+        if key == _RETRY_AFTER:
+            # Whatever is no number of milliseconds asks not to come again.
+            return int(value) / 1000 if isinstance(value, str) and value.isdecimal() else math.inf
     return None

@@ -108,8 +108,9 @@ class Outbox:
         Raises:
             ClientError: the reply says that the connection is of no use any more.
         """
-        if self._lasting and reply.fault.code == _UNAVAILABLE:
-            raise ClientError.from_fault(reply.fault)
+        fault = reply.fault
+        if self._lasting and fault.code == _UNAVAILABLE and fault.HasField("retry_after_ms"):
+            raise ClientError.from_fault(fault)
         if reply.number not in self._unanswered:
             raise ClientError(
                 grpc.StatusCode.INTERNAL,

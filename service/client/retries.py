@@ -5,6 +5,7 @@ over before a service has started anew, keeps no request of more than 256 KiB fo
 nothing of a stream that goes on where it was broken.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -39,11 +40,11 @@ def _again_after_s(error: ClientError, backoff: Backoff) -> float:
     """Seconds after which it may go better; raises `error` if it never will.
 
     A message that is too large is RESOURCE_EXHAUSTED like a queue that is full; only of the queue
-    does the service say when to come again.
+    does the service say when to come again. Of more models than it may serve it says: never.
     """
     if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after_s is None:
         raise error
-    if error.code not in _PASSING:
+    if error.code not in _PASSING or error.retry_after_s == math.inf:
         raise error
     return max(backoff.next_s(), error.retry_after_s or 0.0)
 

@@ -18,7 +18,7 @@ from service.errors import (
     CorruptRecord,
     InvalidRequest,
     NotReady,
-    Overloaded,
+    OverLimit,
     StorageError,
     UnknownModel,
 )
@@ -125,7 +125,7 @@ class Models:
 
         Raises:
             DuplicateName: there is one of that name.
-            Overloaded: there are as many as may be.
+            OverLimit: there are as many as may be.
             StorageError: the disk refuses; nothing is left behind.
             StateVersionError: `begin` is of another specification.
         """
@@ -136,7 +136,7 @@ class Models:
                     f"model {spec.name!r} exists: take another name, or delete it first"
                 )
             if len(self._entries) >= self._limit:
-                raise Overloaded(
+                raise OverLimit(
                     f"{len(self._entries)} models are served, expected fewer than {self._limit}: "
                     "delete one, or raise limits.models"
                 )
@@ -201,7 +201,8 @@ class Models:
             InvalidRequest: the file is damaged or something else.
             DuplicateName: there is a model of that name, and it is not to be replaced.
             StateVersionError: the state is of another format or specification.
-            Overloaded, StorageError: as :meth:`create`.
+            OverLimit, StorageError: as :meth:`create`.
+            Overloaded: too many events wait for the model that is to be replaced.
         """
         try:
             checkpoint = unpacked(content)

@@ -78,8 +78,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
             model: Name of the model that it is for; empty: none, or nobody knows.
         """
         told = self._refuse(error, model)
-        trailing = () if told.retry_ms is None else ((RETRY_KEY, str(told.retry_ms)),)
-        await context.abort(told.code, told.message, trailing)
+        await context.abort(told.code, told.message, ((RETRY_KEY, told.retry_after),))
 
     async def OpenSession(
         self, request: pb.OpenSessionRequest, context: Context

@@ -21,6 +21,7 @@ CODES: dict[type[Exception], StatusCode] = {
     library.DuplicateName: StatusCode.ALREADY_EXISTS,
     errors.NotReady: StatusCode.FAILED_PRECONDITION,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    errors.OverLimit: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
     errors.UnknownCheckpoint: StatusCode.NOT_FOUND,
     errors.SettingsError: StatusCode.INVALID_ARGUMENT,
@@ -37,8 +38,9 @@ RETRY_MS: dict[type[Exception], int] = {
     errors.StorageBroken: 1000,
     errors.Unavailable: 1000,
 }
-# As gRPC's own clients understand it (gRFC A6).
+# As gRPC's own clients understand both (gRFC A6).
 RETRY_KEY = "grpc-retry-pushback-ms"
+NEVER = "-1"
 _LONGEST = 1000
 
 
@@ -60,6 +62,11 @@ class Refusal:
     def reason(self) -> str:
         """Label of the refusal in the metrics."""
         return self.code.name.lower()
+
+    @property
+    def retry_after(self) -> str:
+        """When to come again, as it travels beside the code."""
+        return NEVER if self.retry_ms is None else str(self.retry_ms)
 
     @property
     def number(self) -> int:

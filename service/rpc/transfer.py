@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from service._generated import scatonline_pb2 as pb
 from service.engine import Models
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, OverLimit
 
 # Fits the smallest limit on messages that the settings allow.
 _PART_BYTES = 2**15
@@ -30,7 +30,8 @@ async def received(
     """Makes a model of the parts that come, or replaces one.
 
     Raises:
-        InvalidRequest: nothing came, too much, or no exported model.
+        OverLimit: more came than may, or there are as many models as may be.
+        InvalidRequest: nothing came, or no exported model.
         DuplicateName, StateVersionError, Overloaded, StorageError: as :meth:`Models.import_`.
     """
     first: pb.ImportModelRequest | None = None
@@ -39,7 +40,7 @@ async def received(
         first = first or request
         content += request.data
         if len(content) > most_bytes:
-            raise InvalidRequest(
+            raise OverLimit(
                 f"data: got more than {most_bytes} bytes, expected at most that many: raise "
                 "limits.import_bytes"
             )

@@ -1,5 +1,9 @@
-"""Everything has a bound; beyond it a request is refused and told when to come again."""
+"""Everything has a bound; beyond it a request is refused and told when to come again, or never."""
 
+import asyncio
+import io
+import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +15,7 @@ from grpc import StatusCode
 
 from service._generated import scatonline_pb2 as pb
 from service._generated import scatonline_pb2_grpc
-from service.client import Client
+from service.client import AsyncClient, Client, ClientError
 from service.rpc.status import RETRY_KEY
 from service.wire import to_tensor
 from tests.service.running import (
@@ -160,10 +164,55 @@ def test_streams_are_bounded(serve: Serve) -> None:
         watch.cancel()
 
 
-def test_an_imported_file_is_bounded(serve: Serve) -> None:
-    with serve(import_bytes=2**16) as (_, client, stub):
+def assert_refused_for_good(call: Any, code: StatusCode, says: str) -> None:
+    """Its code, and that coming again is of no use (gRFC A6)."""
+    with pytest.raises(grpc.RpcError) as refused:
+        call.result(20)
+    error: Any = refused.value
+    assert error.code() is code
+    assert says in error.details()
+    assert dict(error.trailing_metadata())[RETRY_KEY] == "-1"
+
+
+def test_what_no_waiting_makes_fit_is_refused_for_good(serve: Serve) -> None:
+    full = StatusCode.RESOURCE_EXHAUSTED
+    with serve(import_bytes=2**16, models=1, sessions=1) as (_, client, stub):
         parts = iter([pb.ImportModelRequest(model="copy", data=bytes(40_000))] * 2)
-        with pytest.raises(grpc.RpcError, match=r"raise limits\.import_bytes") as refused:
-            stub.ImportModel(parts, timeout=20)
-        assert refused.value.code() is StatusCode.INVALID_ARGUMENT
+        assert_refused_for_good(
+            stub.ImportModel.future(parts), full, "expected at most that many: raise limits.import_"
+        )
+        specification = json.dumps({**ENCODER, "name": "other"})
+        create = stub.CreateModel.future(pb.CreateModelRequest(specification=specification))
+        assert_refused_for_good(create, full, "raise limits.models")
+        opened = pb.OpenSessionRequest(model="encoder", session="day-2", outputs=["unit-1"])
+        assert_refused_for_good(stub.OpenSession.future(opened), full, "raise limits.sessions")
+        # No number of the settings, but one of the contract.
+        opened.session = "é" * 129
+        assert_refused_for_good(
+            stub.OpenSession.future(opened), StatusCode.INVALID_ARGUMENT, "expected 1 to 256"
+        )
+        assert client.models() == ("encoder",)
+        assert list(client.status().models["encoder"].sessions) == ["day-1"]
+
+
+def import_blocking(address: str, content: bytes) -> None:
+    with Client(address, timeout_s=20) as client:
+        client.import_model(io.BytesIO(content), "copy", timeout_s=20)
+
+
+def import_awaiting(address: str, content: bytes) -> None:
+    async def send() -> None:
+        async with AsyncClient(address, timeout_s=20) as client:
+            await client.import_model(io.BytesIO(content), "copy", timeout_s=20)
+
+    asyncio.run(send())
+
+
+@pytest.mark.parametrize("send", [import_blocking, import_awaiting], ids=["blocking", "awaiting"])
+def test_a_client_is_told_of_a_file_that_is_far_too_large(serve: Serve, send: Any) -> None:
+    with serve(import_bytes=2**16) as (service, client, _):
+        with pytest.raises(ClientError, match=r"raise limits\.import_bytes") as refused:
+            send(service.address, bytes(2**23))
+        assert refused.value.code is StatusCode.RESOURCE_EXHAUSTED
+        assert refused.value.retry_after_s == math.inf
         assert client.models() == ("encoder",)

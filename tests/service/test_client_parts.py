@@ -1,5 +1,6 @@
 """What the clients are made of: when they try again, and what a stream holds."""
 
+import math
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,6 +18,7 @@ from service.wire import to_tensor
 
 GONE = ClientError(grpc.StatusCode.UNAVAILABLE, "gone")
 FULL = ClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+NEVER = ClientError(grpc.StatusCode.UNAVAILABLE, "over the limit", retry_after_s=math.inf)
 LATER = ClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", retry_after_s=3.0)
 WRONG = ClientError(grpc.StatusCode.INVALID_ARGUMENT, "wrong")
 
@@ -57,7 +59,7 @@ def test_attempts_end_with_the_time_for_all_of_them() -> None:
     assert attempts.remaining_s() > 0
 
 
-@pytest.mark.parametrize("error", [WRONG, FULL], ids=["wrong", "too large"])
+@pytest.mark.parametrize("error", [WRONG, FULL, NEVER], ids=["wrong", "too large", "never"])
 def test_what_would_be_refused_again_is_not_sent_again(error: ClientError) -> None:
     with pytest.raises(ClientError) as raised:
         Attempts(10.0).pause_s(error, repeatable=True)
@@ -104,8 +106,10 @@ def test_a_long_silent_connection_was_one_all_the_same() -> None:
 def test_no_outage_is_borne_where_none_is_wanted_or_the_service_refuses() -> None:
     with pytest.raises(ClientError, match="gone"):
         Outage(0.0).pause_s(GONE)
-    with pytest.raises(ClientError, match="wrong"):
-        Outage(5.0).pause_s(WRONG)
+    for error in (WRONG, NEVER):
+        with pytest.raises(ClientError) as raised:
+            Outage(5.0).pause_s(error)
+        assert raised.value is error
 
 
 def sample(size: int) -> messages.Request[Any]:
@@ -118,8 +122,11 @@ def reply(number: int) -> pb.StreamReply:
     return pb.StreamReply(number=number, update=pb.UpdateReply(outcome=outcome))
 
 
-def fault(number: int, code: grpc.StatusCode) -> pb.StreamReply:
-    return pb.StreamReply(number=number, fault=pb.Fault(code=code.value[0], message="no"))
+def fault(
+    number: int, code: grpc.StatusCode, retry_after_ms: int | None = None
+) -> pb.StreamReply:
+    told = pb.Fault(code=code.value[0], message="no", retry_after_ms=retry_after_ms)
+    return pb.StreamReply(number=number, fault=told)
 
 
 def full_of(outbox: Outbox, count: int) -> list["Future[Any]"]:
@@ -174,11 +181,16 @@ def test_what_the_service_could_not_take_waits_for_the_next_connection() -> None
     lasting, brief = (Outbox(8, 10**6, lasting=lasting) for lasting in (True, False))
     (waits,), (fails,) = full_of(lasting, 1), full_of(brief, 1)
     with pytest.raises(ClientError, match="UNAVAILABLE"):
-        lasting.settle(fault(0, grpc.StatusCode.UNAVAILABLE))
+        lasting.settle(fault(0, grpc.StatusCode.UNAVAILABLE, 1000))
     assert not waits.done()
     assert [message.number for message in lasting.waiting()] == [0]
-    brief.settle(fault(0, grpc.StatusCode.UNAVAILABLE))()
+    brief.settle(fault(0, grpc.StatusCode.UNAVAILABLE, 1000))()
     assert isinstance(fails.exception(), ClientError)
+    # Not where it says that it never will.
+    lasting.settle(fault(0, grpc.StatusCode.UNAVAILABLE))()
+    refused = waits.exception()
+    assert isinstance(refused, ClientError)
+    assert refused.retry_after_s == math.inf
 
 
 def test_a_reply_to_nothing_says_so() -> None:

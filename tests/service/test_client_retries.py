@@ -102,6 +102,8 @@ def test_a_service_that_says_when_to_come_again_is_asked_then(ask: Ask) -> None:
         (grpc.StatusCode.RESOURCE_EXHAUSTED, {}),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, {"grpc_retry_pushback_ms": "60000"}),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, {"grpc_retry_pushback_ms": "soon"}),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, {"grpc_retry_pushback_ms": "-1"}),
+        (grpc.StatusCode.UNAVAILABLE, {"grpc_retry_pushback_ms": "-1"}),
     ],
 )
 def test_a_refusal_is_told_at_once(

@@ -10,7 +10,7 @@ from scatonline.structure import StructureDecision
 from service.engine.events.event import Arrays, Event, Values
 from service.engine.export import unpacked
 from service.engine.served import Served
-from service.errors import Overloaded
+from service.errors import OverLimit
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SessionOpened(Event[int]):
         served.model.check_session(self.session, self.outputs)
         known, most = served.model.sessions, served.limits.sessions
         if self.session not in known and len(known) >= most:
-            raise Overloaded(
+            raise OverLimit(
                 f"model {served.model.spec.name!r} has {len(known)} sessions, expected at most "
                 f"{most}: raise limits.sessions, or take another model"
             )
