@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from service._generated import scatonline_pb2 as pb
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, StorageBroken
 from service.rpc.calls import Calls
 from service.rpc.status import Refusal
 
@@ -46,6 +46,9 @@ class StreamSession:
     client does not read. So a stream whose client sends fast or reads slowly is slowed down, where
     single requests would be refused, and what it costs is bounded.
 
+    It ends with the first request that a broken storage refuses, once the others are answered: a
+    model that it was for takes nothing more, and the process is about to end.
+
     Args:
         calls: What requests do.
         refuse: Error of a request for a model → what the client is told.
@@ -67,6 +70,8 @@ class StreamSession:
         self._refuse = refuse
         self._room = Room(in_flight, most_bytes)
         self._stopping = stopping
+        self._broken = asyncio.Event()
+        self._broken_by: StorageBroken | None = None
         self._replies: asyncio.Queue[tuple[pb.StreamReply, int] | None] = asyncio.Queue()
 
     async def replies(
@@ -89,12 +94,16 @@ class StreamSession:
             async with asyncio.TaskGroup() as answers:
                 reading = asyncio.create_task(self._read(requests, answers))
                 stopped = asyncio.create_task(self._stopping.wait())
+                broken = asyncio.create_task(self._broken.wait())
+                ends = (reading, stopped, broken)
                 try:
-                    await asyncio.wait((reading, stopped), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    stopped.cancel()
-                    reading.cancel()
+                    for each in ends:
+                        each.cancel()
             # Outside of the group, which would raise it as one of several.
+            if self._broken_by is not None:
+                raise self._broken_by
             if reading.done() and not reading.cancelled():
                 reading.result()
         finally:
@@ -112,6 +121,9 @@ class StreamSession:
         try:
             reply = await self._reply(request)
         except Exception as error:  # noqa: BLE001 (the table of codes knows every one)
+            if isinstance(error, StorageBroken):
+                self._broken_by = error
+                self._broken.set()
             refusal = self._refuse(error, _model(request))
             fault = pb.Fault(
                 code=refusal.number, message=refusal.message, retry_after_ms=refusal.retry_ms

@@ -122,9 +122,7 @@ def reply(number: int) -> pb.StreamReply:
     return pb.StreamReply(number=number, update=pb.UpdateReply(outcome=outcome))
 
 
-def fault(
-    number: int, code: grpc.StatusCode, retry_after_ms: int | None = None
-) -> pb.StreamReply:
+def fault(number: int, code: grpc.StatusCode, retry_after_ms: int | None = None) -> pb.StreamReply:
     told = pb.Fault(code=code.value[0], message="no", retry_after_ms=retry_after_ms)
     return pb.StreamReply(number=number, fault=told)
 

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 from service._generated import scatonline_pb2 as pb
 from service._generated import scatonline_pb2_grpc
 from service.client import AsyncClient, Client, ClientError, Outcome
+from service.storage import failpoints
+from service.wire import to_tensor
 from tests.service.running import (
     ENCODER,
     LocalService,
@@ -111,6 +113,46 @@ def test_an_empty_request_is_answered_by_its_fault(service: LocalService, client
     assert [reply.number for reply in replies] == [41]
     assert replies[0].fault.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert "expected predict, update or label" in replies[0].fault.message
+
+
+@pytest.fixture
+def broken_disk() -> Iterator[Callable[[], None]]:
+    """Breaks it: from then on nobody knows what it holds."""
+    yield lambda: failpoints.arm({"journal.flush": "eio@1+"})
+    failpoints.arm({})
+
+
+def test_a_broken_storage_ends_the_stream_once_what_is_under_way_is_answered(
+    service: LocalService, client: Client, broken_disk: Callable[[], None]
+) -> None:
+    seen = client.status().models["encoder"].event
+    x = to_tensor(waveform(0))
+    target = pb.Target(values=to_tensor(counts(0)))
+    waits = pb.PredictRequest(model="encoder", session="day-1", input=x, at_least_event=seen + 9)
+    update = pb.UpdateRequest(
+        model="encoder", session="day-1", sample_id="a", input=x, target=target
+    )
+    over = threading.Event()
+
+    def requests() -> Iterator[pb.StreamRequest]:
+        yield pb.StreamRequest(number=1, predict=waits)
+        broken_disk()
+        yield pb.StreamRequest(number=2, update=update)
+        over.wait(30)
+
+    replies: dict[int, pb.StreamReply] = {}
+    with grpc.insecure_channel(service.address) as channel:
+        stream = scatonline_pb2_grpc.ScatOnlineStub(channel).Stream(requests(), timeout=20)
+        with pytest.raises(grpc.RpcError) as ended:
+            replies.update((reply.number, reply) for reply in stream)
+        over.set()
+    assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "nobody knows what it holds" in (ended.value.details() or "")
+    assert service.failed.wait(10)
+    assert replies.keys() == {1, 2}
+    assert all(
+        reply.fault.code == grpc.StatusCode.UNAVAILABLE.value[0] for reply in replies.values()
+    )
 
 
 def test_more_requests_than_may_be_in_flight_are_all_answered(client: Client) -> None:
