@@ -15,7 +15,7 @@ from service.errors import SettingsError
 
 VARIABLE = "SCATFAILPOINTS"
 POINTS = (
-    "journal.append",  # before records are written
+    "journal.append",  # before records are written, or a full disk is tried again
     "journal.flush",  # written, not flushed
     "journal.flushed",  # on disk, not answered
     "event.applied",  # applied, perhaps not on disk, not published

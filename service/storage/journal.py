@@ -140,6 +140,7 @@ class Journal:
     def probe(self) -> bool:
         """Whether the disk takes something again."""
         try:
+            reach("journal.append")
             os.pwrite(self._descriptor, bytes(_PROBE_BYTES), self._size)
             os.fdatasync(self._descriptor)
         except OSError:

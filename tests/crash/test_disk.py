@@ -1,5 +1,6 @@
 """A disk that is full, and one that fails: nothing is answered that is not stored."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -111,6 +112,10 @@ def test_a_disk_that_becomes_full_under_a_stream_loses_nothing(tmp_path: Path) -
             for _ in range(3):
                 with pytest.raises(ClientError, match="RESOURCE_EXHAUSTED"):
                     update(hasty, 1)
+        # It is looked at once a second.
+        for _ in range(25):
+            assert health(f"127.0.0.1:{one.ports['grpc_port']}") == NOT_SERVING
+            time.sleep(0.1)
         before = state(client)
         assert before[0] == first.event
     with served(tmp_path, values) as (_, client):

@@ -174,6 +174,10 @@ def test_a_full_disk_changes_nothing_and_goes_on_later(tmp_path: Path) -> None:
         journal.append([b"2"])
     assert newest_segment(tmp_path / "j").read_bytes() == before
     assert journal.probe()
+    failpoints.arm({"journal.append": "enospc@1+"})
+    assert not journal.probe()
+    assert newest_segment(tmp_path / "j").read_bytes() == before
+    failpoints.arm({})
     journal.append([b"3"])
     journal.close()
     assert bodies(Journal(tmp_path / "j")) == [b"1", b"3"]
