@@ -30,6 +30,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from scatonline.config import ModelSpec
 from scatonline.errors import ConfigError
+from service import bounded_yaml
 from service.errors import SettingsError
 
 PREFIX = "SCATONLINE_"
@@ -261,13 +262,7 @@ def model_spec(text: str) -> ModelSpec:
     Raises:
         SettingsError: names the key, what came and what was expected.
     """
-    try:
-        value = yaml.safe_load(text)
-    # Values that claim to be a number or a date and are none raise all but YAMLError.
-    except (yaml.YAMLError, ValueError, AttributeError, LookupError, RecursionError) as error:
-        raise SettingsError(
-            f"specification: not valid YAML or JSON: {error}; expected the keys of one model"
-        ) from error
+    value = bounded_yaml.read(text, "specification")
     try:
         return _OneModel(specification=value).specification
     except ValidationError as error:
