@@ -22,6 +22,7 @@ from torch import Tensor
 
 from scatonline.config import ReadoutKind, ReadoutSpec
 from scatonline.readout.alternating import Factors, Lesson, alternated
+from scatonline.readout.moments import VARIES, variances
 from scatonline.readout.places import Parts, Places
 from scatonline.readout.view import within
 
@@ -29,9 +30,6 @@ from scatonline.readout.view import within
 _HELD = 0.5
 # Largest |z|², relative to its mean over usual inputs.
 _LOUDEST = 100.0
-# Share of its mean square from which an output counts as one that varies.
-_VARIES = 1e-6
-_LEAST_VARIANCE = 1e-12
 _TABLES = ("cells", "targets", "epochs", "weights", "level", "mean", "variance", "peak")
 
 
@@ -302,10 +300,7 @@ class FactorisedReadout:
         self.mean = values.sum(0) / seen
         square = values.square().sum(0) / seen
         own = square - self.mean.square()
-        varied = own > _VARIES * square
-        typical = torch.where(varied, own, 0.0).sum() / varied.sum().clamp_min(1)
-        typical = torch.where(typical > 0, typical, 1.0)
-        self.variance = torch.where(varied, own, typical).clamp_min(_LEAST_VARIANCE)
+        self.variance = variances(own, own > VARIES * square)
 
 
 def _bounded(z: Tensor, size: float) -> Tensor:

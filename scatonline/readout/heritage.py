@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scatonline.readout.remembered import Remembered
 from scatonline.readout.rows import Rows
-from scatonline.readout.similarity import Similarity
+from scatonline.readout.similarity import CONSTANT, Similarity
 
 _TABLES = ("alpha", "level", "mean", "scale")
 
@@ -37,6 +37,36 @@ class Ancestor:
     mean: Tensor
     scale: Tensor
     outputs: tuple[str, ...]
+
+    @classmethod
+    def fitted(
+        cls,
+        memory: Remembered,
+        targets: Tensor,
+        noise: Tensor,
+        unit: Tensor,
+        outputs: tuple[str, ...],
+    ) -> "Ancestor":
+        """What was remembered, with weights of its own for all of it.
+
+        What a readout had inherited is put into them, too, so that the chain of ancestors stays
+        short however many sessions there have been.
+
+        Args:
+            memory: The inputs.
+            targets: ``(count, outputs)``.
+            noise: Its share in them.
+            unit: ``(outputs,)``, one over their standard deviation.
+            outputs: Their names.
+        """
+        gram = memory.gram() + CONSTANT
+        eye = torch.eye(memory.count, dtype=gram.dtype).to(gram)
+        alpha = torch.cholesky_solve(targets, torch.linalg.cholesky(gram + noise * eye))
+        fitted = targets - noise * alpha
+        mean = fitted.mean(0)
+        power = ((fitted - mean) * unit).square().sum(1).mean().clamp_min(1e-12)
+        level = CONSTANT * alpha.sum(0)
+        return cls(memory, alpha, level, mean, unit * power.rsqrt(), outputs)
 
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps."""
@@ -73,6 +103,37 @@ class Heritage:
     def of(cls, ancestors: Sequence[Ancestor], outputs: Sequence[str]) -> "Heritage":
         """For a readout of ``outputs``."""
         return cls(tuple(ancestors), tuple(_heir(ancestors, output) for output in outputs))
+
+    @classmethod
+    def restored(
+        cls,
+        tensors: Mapping[str, Tensor],
+        names: Sequence[tuple[str, ...]],
+        similarity: Similarity,
+        outputs: Sequence[str],
+    ) -> "Heritage":
+        """Inverse of :meth:`tensors`.
+
+        Args:
+            tensors: A checkpoint's; others may be among them.
+            names: Outputs of every ancestor.
+            similarity: Of all of them.
+            outputs: Those of the readout that inherits.
+        """
+        ancestors = []
+        for number, own in enumerate(names):
+            start = f"ancestor.{number}."
+            parts = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+            ancestors.append(Ancestor.restored(parts, own, similarity))
+        return cls.of(ancestors, outputs)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State that a checkpoint keeps, of all ancestors."""
+        return {
+            f"ancestor.{number}.{name}": part
+            for number, ancestor in enumerate(self.ancestors)
+            for name, part in ancestor.tensors().items()
+        }
 
     @property
     def width(self) -> int:

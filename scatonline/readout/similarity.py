@@ -15,6 +15,8 @@ from torch import Tensor
 
 from scatonline.config import Kernel
 
+# Weight of a constant beside similarities: every function may have a level.
+CONSTANT = 1.0
 # Squared bias of the rectified units, relative to the mean squared norm of the columns.
 _BIAS = 0.3
 # Keeps √ and acos differentiable at an input that comes again.

@@ -24,31 +24,24 @@ from torch import Tensor
 
 from scatonline.config import ReadoutSpec
 from scatonline.readout.evidence import Evidence
+from scatonline.readout.experts import Experts
 from scatonline.readout.heritage import Ancestor, Answer, Heritage
 from scatonline.readout.inverse import Inverse
+from scatonline.readout.moments import Moments
 from scatonline.readout.prior import between, learned
 from scatonline.readout.remembered import Remembered
 from scatonline.readout.rows import Rows
-from scatonline.readout.similarity import SIMILARITIES
+from scatonline.readout.similarity import CONSTANT, SIMILARITIES
 from scatonline.readout.view import WindowView, within
 
-# Samples over which the errors that choose an expert are counted.
-_JUDGED = 500
-# Weight of inherited features beside the similarity of inputs, and of a constant.
+# Weight of inherited features beside the similarity of inputs.
 _INHERITED = 1.0
-_CONSTANT = 1.0
-# Share of its mean square from which an output counts as one that varies.
-_VARIES = 1e-6
-_LEAST_VARIANCE = 1e-12
-_UNDECIDED = 1e-6
 # Earlier readouts that a new one may ask.
 _ANCESTORS = 2
 # Newest samples that speak for weights of columns, and how few of them say nothing.
 _SPEAKING, _LEAST_SPEAKING = 512, 64
 _LEAST_NOISE = 0.01
-# What a function after a change has in common with the one before: the correlation of the two.
-_IN_COMMON = 0.8
-_TABLES = ("basis", "starts", "targets", "times", "epochs", "errors", "moments")
+_TABLES = ("basis", "starts", "targets", "times", "epochs")
 
 
 class WindowReadout:
@@ -65,8 +58,8 @@ class WindowReadout:
         targets: ``(slots, outputs)`` float64; a missing one is as it was predicted.
         times: ``(slots,)`` float64, number of the sample that a slot holds.
         epochs: ``(slots,)`` float64, changes that had been found when it came.
-        errors: ``(experts,)`` discounted squared errors, in variances.
-        moments: ``(4, outputs)``: number, sum, sum of squares and largest of the observed targets.
+        experts: Noises and memories, and how well each pair has predicted.
+        moments: What the observed targets have been like.
         written: Samples observed.
         turn: Samples refreshed so far.
         epoch: Changes found so far.
@@ -86,13 +79,8 @@ class WindowReadout:
         """
         self.spec, self.outputs = spec, tuple(outputs)
         count, slots = len(outputs), spec.window
-        experts = [(n, m) for m in spec.memories for n in spec.noises]
-        noise, memories = (
-            torch.tensor(column, dtype=torch.float64, device=device)
-            for column in zip(*experts, strict=True)
-        )
-        # 0 stands for a memory without end.
-        self.fading = torch.where(memories > 0, 1 / memories.clamp_min(1), 0.0)
+        self.experts = Experts.of(spec, device)
+        noise = self.experts.noise
         self.inverse = Inverse(noise, slots, count)
         rows = Rows.blank(slots, width, device)
         self.memory = Remembered(SIMILARITIES[spec.similarity], max(size, 1e-12), rows, 0)
@@ -100,10 +88,7 @@ class WindowReadout:
         blank = noise.new_zeros(slots, count)
         self.basis, self.starts, self.targets = noise.new_zeros(slots, 0), blank, blank.clone()
         self.times, self.epochs = noise.new_zeros(slots), noise.new_zeros(slots)
-        self.errors = torch.full_like(noise, _UNDECIDED)
-        # Before there are errors, the one in the middle.
-        self.errors[len(noise) // 2] = 0
-        self.moments = noise.new_zeros(4, count)
+        self.moments = Moments(noise.new_zeros(4, count))
         self.written = self.turn = self.epoch = 0
         self._asked: _Asked | None = None
 
@@ -137,7 +122,7 @@ class WindowReadout:
         Outputs that were missing half of the time, or never varied, have no say.
         """
         count = min(self.memory.count, _SPEAKING)
-        varied = self._varied() & (self.moments[0] >= self.written / 2)
+        varied = self.moments.varied() & (self.moments.number >= self.written / 2)
         if count < _LEAST_SPEAKING or not varied.any():
             return None
         slots = (self.written - 1 - torch.arange(count, device=self.times.device)) % len(self.times)
@@ -149,10 +134,10 @@ class WindowReadout:
         return Evidence(
             rows=rows,
             targets=targets,
-            still=targets.new_full((count, count), _CONSTANT),
+            still=targets.new_full((count, count), CONSTANT),
             similarity=self.memory.similarity,
             size=self.memory.size,
-            noise=max(float(self.inverse.noise[self._chosen()]), _LEAST_NOISE),
+            noise=max(float(self.experts.noise[self.experts.chosen()]), _LEAST_NOISE),
             counted=targets.new_full((targets.shape[1],), count),
             rest=targets.new_zeros(targets.shape[1]),
             power=power,
@@ -161,29 +146,20 @@ class WindowReadout:
     def frozen(self, weight: Tensor | None = None) -> tuple[Ancestor, ...]:
         """This readout and its ancestors, for the next one; a new readout has only the latter.
 
-        What is inherited is put into weights of its own, so that the chain of ancestors stays short
-        however many sessions there have been.
-
         Args:
             weight: ``(width,)``, how much columns are to count in what is frozen; None: as now.
         """
         count = min(self.written, len(self.times))
         if count < 2:
             return self.heritage.ancestors
-        expert = self._chosen()
         rows = self.memory.rows if weight is None else self.memory.rows.weighed(weight)
-        memory = replace(self.memory, rows=rows, count=count)
-        gram = memory.gram() + _CONSTANT
-        noise = self.inverse.noise[expert]
-        root = torch.linalg.cholesky(gram + noise * torch.eye(count, dtype=gram.dtype).to(gram))
-        targets = self.targets[:count]
-        alpha = torch.cholesky_solve(targets, root)
-        fitted = targets - noise * alpha
-        mean = fitted.mean(0)
-        unit = self._variance().rsqrt()
-        power = ((fitted - mean) * unit).square().sum(1).mean().clamp_min(1e-12)
-        level = _CONSTANT * alpha.sum(0)
-        own = Ancestor(memory, alpha, level, mean, unit * power.rsqrt(), self.outputs)
+        own = Ancestor.fitted(
+            replace(self.memory, rows=rows, count=count),
+            self.targets[:count],
+            self.experts.noise[self.experts.chosen()],
+            self.moments.variance().rsqrt(),
+            self.outputs,
+        )
         return (own, *self.heritage.ancestors)
 
     def predict(self, z: Tensor) -> Tensor:
@@ -196,19 +172,19 @@ class WindowReadout:
 
     def view(self) -> WindowView:
         """As it is now; cheap, and later steps do not change it."""
-        expert = self._chosen()[None]
+        expert = self.experts.chosen()[None]
         count = self.memory.count
         alpha = self.inverse.alpha[:, :count].index_select(0, expert)[0]
-        decay = self._left(self.written - self.times[:count], self.epoch - self.epochs[:count])
+        decay = self._since(count)
         return WindowView(
             kind=self.spec.kind,
             memory=self.memory,
             alpha=alpha * decay.index_select(0, expert)[0, :, None],
             inherited=_INHERITED * (self.basis[:count].T @ alpha),
-            level=_CONSTANT * alpha.sum(0),
+            level=CONSTANT * alpha.sum(0),
             heritage=self.heritage,
-            mean=self._mean(),
-            peak=self.moments[3],
+            mean=self.moments.mean(),
+            peak=self.moments.peak,
         )
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
@@ -216,7 +192,7 @@ class WindowReadout:
         view, asked = self.view(), self._ask(z)
         value = view.value(self.memory.alike(asked.products, asked.own), asked.answer)
         observed = (~torch.isnan(target)).sum().clamp_min(1)
-        error = torch.nan_to_num(value - target, nan=0.0) / (self._variance() * observed)
+        error = torch.nan_to_num(value - target, nan=0.0) / (self.moments.variance() * observed)
         slope = self.memory.slope(asked.point, asked.products, view.alpha @ error)
         weights = view.inherited @ error
         return slope + self.heritage.slope(asked.point, asked.answer, error, weights)
@@ -242,7 +218,7 @@ class WindowReadout:
         predicted = self._by_expert(self.memory.alike(asked.products, asked.own), asked.answer)
         self._judge(predicted, target)
         # A missing target is as it was predicted: no surprise, and nothing learned from it.
-        target = torch.where(torch.isnan(target), predicted[self._chosen()[None]][0], target)
+        target = torch.where(torch.isnan(target), predicted[self.experts.chosen()[None]][0], target)
         products = torch.nn.functional.pad(asked.products, (0, max(0, slot + 1 - count)))
         products[slot] = asked.own
         slots = [slot]
@@ -297,9 +273,7 @@ class WindowReadout:
         other.memory, other.heritage = self.memory, self.heritage
         for name in _TABLES:
             setattr(other, name, getattr(self, name).clone())
-        # It has judged one expert only; the others are to show that they are better.
-        same = (other.inverse.noise == self.inverse.noise[0]) & (other.fading == self.fading[0])
-        other.errors = torch.where(same, 1.0, 1.01) * self.errors[0]
+        other.experts, other.moments = other.experts.following(self.experts), self.moments
         other.written, other.turn, other.epoch = self.written, self.turn, self.epoch
         if other.memory.count:
             other._rebuild()
@@ -315,10 +289,8 @@ class WindowReadout:
             "filled": self.inverse.filled,
         }
         kept |= {name: getattr(self, name) for name in _TABLES}
-        for number, ancestor in enumerate(self.heritage.ancestors):
-            parts = ancestor.tensors()
-            kept |= {f"ancestor.{number}.{name}": part for name, part in parts.items()}
-        return kept
+        kept |= {"errors": self.experts.errors, "moments": self.moments.table}
+        return kept | self.heritage.tensors()
 
     def meta(self) -> dict[str, Any]:
         """The rest of the state, JSON-safe."""
@@ -338,19 +310,10 @@ class WindowReadout:
         self.memory = Remembered(similarity, meta["size"], rows, meta["count"])
         self.inverse.inverse, self.inverse.alpha = tensors["inverse"], tensors["alpha"]
         self.inverse.filled = tensors["filled"]
-        ancestors = [
-            Ancestor.restored(
-                {
-                    name.removeprefix(f"ancestor.{number}."): tensor
-                    for name, tensor in tensors.items()
-                    if name.startswith(f"ancestor.{number}.")
-                },
-                tuple(outputs),
-                similarity,
-            )
-            for number, outputs in enumerate(meta["ancestors"])
-        ]
-        self.heritage = Heritage.of(ancestors, self.outputs)
+        names = [tuple(outputs) for outputs in meta["ancestors"]]
+        self.heritage = Heritage.restored(tensors, names, similarity, self.outputs)
+        self.experts = replace(self.experts, errors=tensors["errors"])
+        self.moments = Moments(tensors["moments"])
         for name in _TABLES:
             setattr(self, name, tensors[name])
         self.written, self.turn, self.epoch = meta["written"], meta["turn"], meta["epoch"]
@@ -358,21 +321,17 @@ class WindowReadout:
     def _by_expert(self, similar: Tensor, answer: Answer) -> Tensor:
         """Every expert's prediction for the next sample: ``(experts, outputs)``."""
         count = len(similar)
-        past = self._left(self.written - self.times[:count], self.epoch - self.epochs[:count])
-        kernel = similar * past
-        kernel = kernel + _CONSTANT + _INHERITED * (self.basis[:count] @ answer.features)
+        kernel = similar * self._since(count)
+        kernel = kernel + CONSTANT + _INHERITED * (self.basis[:count] @ answer.features)
         alpha = self.inverse.alpha[:, :count]
         return (kernel[:, None] @ alpha)[:, 0] + answer.start
 
     def _judge(self, predicted: Tensor, target: Tensor) -> None:
         """Adds one sample to the errors and the moments."""
         seen = ~torch.isnan(target)
-        error = torch.nan_to_num(predicted - target, nan=0.0).square() / self._variance()
-        keep = 1 - 1 / _JUDGED
-        self.errors = keep * self.errors + error.sum(1) / seen.sum().clamp_min(1)
-        value = torch.nan_to_num(target, nan=0.0)
-        sums = self.moments[:3] + torch.stack((seen.double(), value, value.square()))
-        self.moments = torch.cat((sums, torch.fmax(self.moments[3], target)[None]))
+        error = torch.nan_to_num(predicted - target, nan=0.0).square() / self.moments.variance()
+        self.experts = self.experts.judged(error.sum(1) / seen.sum().clamp_min(1))
+        self.moments = self.moments.added(target)
 
     def _write(self, slot: int, point: Tensor, answer: Answer) -> None:
         self.memory = replace(self.memory, rows=self.memory.rows.written(slot, point))
@@ -386,13 +345,13 @@ class WindowReadout:
             similar: ``(count, slots)``, similarities to what stands there.
         """
         count = self.memory.count
-        still = _CONSTANT + _INHERITED * (self.basis[:count] @ self.basis[slots].T)
-        apart = self._left(
+        still = CONSTANT + _INHERITED * (self.basis[:count] @ self.basis[slots].T)
+        apart = self.experts.left(
             self.times[:count, None] - self.times[slots],
             self.epochs[:count, None] - self.epochs[slots],
         )
         kernel = similar * apart + still
-        values = (self.targets[slots] - self.starts[slots]).expand(len(self.errors), -1, -1)
+        values = (self.targets[slots] - self.starts[slots]).expand(len(self.experts.noise), -1, -1)
         self.inverse.replace(slots, kernel, kernel[:, slots], values)
 
     def _ask(self, z: Tensor) -> "_Asked":
@@ -409,40 +368,15 @@ class WindowReadout:
         count = self.memory.count
         times, epochs = self.times[:count], self.epochs[:count]
         basis = self.basis[:count]
-        apart = self._left(times[:, None] - times, epochs[:, None] - epochs)
-        kernel = self.memory.gram() * apart + _CONSTANT + _INHERITED * (basis @ basis.T)
+        apart = self.experts.left(times[:, None] - times, epochs[:, None] - epochs)
+        kernel = self.memory.gram() * apart + CONSTANT + _INHERITED * (basis @ basis.T)
         values = self.targets[:count] - self.starts[:count]
-        self.inverse.rebuild(kernel, values.expand(len(self.errors), -1, -1))
+        self.inverse.rebuild(kernel, values.expand(len(self.experts.noise), -1, -1))
 
-    def _left(self, times: Tensor, epochs: Tensor) -> Tensor:
-        """What time and changes leave of a similarity, by expert: ``(experts, *times.shape)``."""
-        fading = self.fading.reshape(-1, *(1 for _ in times.shape))
-        return torch.exp(-times.abs() * fading) * _IN_COMMON ** epochs.abs()
-
-    def _chosen(self) -> Tensor:
-        """The expert with the smallest error so far, as an index."""
-        return self.errors.argmin()
-
-    def _mean(self) -> Tensor:
-        return self.moments[1] / self.moments[0].clamp_min(1)
-
-    def _variance(self) -> Tensor:
-        """Of every output so far, about its mean; of one that never varied, the others' mean."""
-        own, varied = self._spread(), self._varied()
-        typical = torch.where(varied, own, 0.0).sum() / varied.sum().clamp_min(1)
-        typical = torch.where(typical > 0, typical, 1.0)
-        return torch.where(varied, own, typical).clamp_min(_LEAST_VARIANCE)
-
-    def _spread(self) -> Tensor:
-        count, total, squares, _ = self.moments
-        seen = count.clamp_min(1)
-        spread: Tensor = squares / seen - (total / seen).square()
-        return spread
-
-    def _varied(self) -> Tensor:
-        count, _, squares, _ = self.moments
-        varied: Tensor = self._spread() > _VARIES * squares / count.clamp_min(1)
-        return varied
+    def _since(self, count: int) -> Tensor:
+        """What is left by now of similarities to what came before: ``(experts, count)``."""
+        times, epochs = self.times[:count], self.epochs[:count]
+        return self.experts.left(self.written - times, self.epoch - epochs)
 
 
 @dataclass(frozen=True)

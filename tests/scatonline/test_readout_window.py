@@ -36,7 +36,7 @@ def direct(taught: WindowReadout, z: Tensor) -> Tensor:
     shared = taught.memory.gram()
     answer = taught.heritage.answer(z)
     predicted = []
-    for noise, fading in zip(taught.inverse.noise, taught.fading, strict=True):
+    for noise, fading in zip(taught.experts.noise, taught.experts.fading, strict=True):
         gram = shared * torch.exp(-(times[:, None] - times).abs() * fading)
         gram = gram + 1 + basis @ basis.T
         alpha = torch.linalg.solve(
@@ -124,7 +124,7 @@ def test_gradient_is_the_slope_of_the_loss(similarity: str) -> None:
     z, y = samples(1, seed=7)[0]
 
     def loss(at: Tensor) -> float:
-        error = (taught.predict(at) - y).square() / taught._variance()
+        error = (taught.predict(at) - y).square() / taught.moments.variance()
         return float(0.5 * error.sum() / 2)
 
     slope = taught.gradient(z, y)
@@ -141,14 +141,14 @@ def test_expert_with_the_right_noise_is_chosen() -> None:
     for z, _ in samples(120):
         y = z[:2] + 3 * torch.randn(2, generator=generator, dtype=torch.float64)
         taught.observe(z, y)
-    assert int(taught._chosen()) == 2
+    assert int(taught.experts.chosen()) == 2
 
 
 def test_short_memory_is_chosen_where_the_function_keeps_changing() -> None:
     taught = readout(window=64, noises=(0.1,), memories=(0.0, 20.0), similarity="linear")
     for number, (z, _) in enumerate(samples(300)):
         taught.observe(z, z[:2] * np.cos(number / 15))
-    assert int(taught._chosen()) == 1
+    assert int(taught.experts.chosen()) == 1
 
 
 def test_new_units_learn_sooner_from_what_old_ones_answered_to() -> None:
@@ -274,7 +274,7 @@ def test_an_output_that_never_varied_does_not_decide_for_the_others() -> None:
     for z, y in samples(30):
         spoken.observe(z, y)
         with_silent.observe(z, torch.cat((y, torch.zeros(1, dtype=torch.float64))))
-    np.testing.assert_allclose(spoken._variance(), with_silent._variance()[:2])
-    expected = with_silent._variance()[:2].mean()
-    np.testing.assert_allclose(with_silent._variance()[2], expected)
-    assert int(spoken._chosen()) == int(with_silent._chosen())
+    np.testing.assert_allclose(spoken.moments.variance(), with_silent.moments.variance()[:2])
+    expected = with_silent.moments.variance()[:2].mean()
+    np.testing.assert_allclose(with_silent.moments.variance()[2], expected)
+    assert int(spoken.experts.chosen()) == int(with_silent.experts.chosen())
