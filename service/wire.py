@@ -43,7 +43,7 @@ def from_tensor(tensor: pb.Tensor, what: str) -> NDArray[np.generic]:
         what: Name of the field, for messages.
 
     Raises:
-        InvalidRequest: the type is unknown, or the bytes do not fit type and shape.
+        InvalidRequest: the type is unknown, or the bytes do not fit it and the shape of an array.
     """
     dtype = DTYPES.get(tensor.dtype)
     if dtype is None:
@@ -55,7 +55,13 @@ def from_tensor(tensor: pb.Tensor, what: str) -> NDArray[np.generic]:
             f"{what}: got {len(tensor.data)} bytes, expected {expected} for shape {shape} "
             f"of {dtype.name}"
         )
-    return np.frombuffer(tensor.data, dtype=dtype).reshape(shape)
+    try:
+        return np.frombuffer(tensor.data, dtype=dtype).reshape(shape)
+    except ValueError as error:
+        # Hundreds of axes, or none of any length beside one that no memory holds.
+        raise InvalidRequest(
+            f"{what}: got the shape {shape}, expected that of an array: {error}"
+        ) from None
 
 
 def floats(tensor: pb.Tensor, what: str) -> NDArray[np.float32]:

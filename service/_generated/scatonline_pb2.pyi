@@ -6,6 +6,19 @@ The wire contract of scatonline: models that predict every sample first and lear
 Words: a model is a named learner that the service keeps; a session is one recording in it, with
 a fixed list of outputs (units or classes); a sample has an id, an input and perhaps a target; an
 event is anything that changes a model, and a model counts its events.
+
+Limits. Names of sessions, samples, units and classes have 1 to 256 bytes of UTF-8; whatever does
+not keep to a limit of this file is refused with INVALID_ARGUMENT. The others stand under `limits`
+in the service's settings, here with their defaults, and are refused with RESOURCE_EXHAUSTED. The
+trailing metadata `grpc-retry-pushback-ms` (gRFC A6) says after how many milliseconds the same
+request may do better; -1: never. For all calls:
+
+  limits.max_message_bytes  64 MiB a message; beyond it without that metadata
+  limits.calls              1024 calls under way, of all kinds
+  limits.streams            64 streams open: Stream, Watch, ExportModel
+  limits.queue_depth        256 changes of a model that wait, and as many predictions
+
+A call whose deadline passes, or that is cancelled, before its turn has come changes nothing.
 """
 
 from collections import abc as _abc
@@ -222,7 +235,9 @@ class OpenSessionRequest(_message.Message):
     """Id of the session, unique in the model."""
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the units or classes, in the order of every target and prediction."""
+        """Names of the units or classes, in the order of every target and prediction: one or more, two or
+        more classes, each once.
+        """
 
     def __init__(
         self,
@@ -333,15 +348,17 @@ class UpdateRequest(_message.Message):
     """Id of the session."""
     sample_id: _builtins.str
     """Id of the sample, unique in the session. Sent again with the same content it is answered as the
-    first time and changes nothing; with other content it is refused with ALREADY_EXISTS.
+    first time and changes nothing; with other content it is refused with ALREADY_EXISTS. So it is
+    when its answer is forgotten: a model remembers the newest 4096 (limits.remembered_answers), and
+    a session the newest 20000 ids.
     """
     device_time_s: _builtins.float
     """Time of the sample on the recording device's clock, in seconds."""
     host_time_s: _builtins.float
     """Time of the sample on the client's clock, in seconds since the Unix epoch."""
     sequence: _builtins.int
-    """Number of the sample in its session, each one more than the last; numbers that were skipped are
-    counted as lost.
+    """Number of the sample in its session, at most 2^53, each one more than the last; numbers that were
+    skipped are counted as lost.
     """
     @_builtins.property
     def input(self) -> Global___Tensor:
@@ -1797,7 +1814,11 @@ class CreateModelRequest(_message.Message):
 
     SPECIFICATION_FIELD_NUMBER: _builtins.int
     specification: _builtins.str
-    """The model's specification as YAML or JSON, as one entry of `models` in the settings."""
+    """The model's specification as YAML or JSON, as one entry of `models` in the settings: at most
+    65536 characters, 32 levels, and 10000 values of at most 1000 characters each, aliases written
+    out. Its name is one that can be a folder, [A-Za-z0-9][A-Za-z0-9_.-]{0,63}, and its family not
+    "auto".
+    """
     def __init__(
         self,
         *,

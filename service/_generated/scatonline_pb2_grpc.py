@@ -136,7 +136,7 @@ class ScatOnlineServicer:
 
     def OpenSession(self, request, context):
         """Starts a session. Opening it again with the same outputs changes nothing; with other outputs it
-        is refused with ALREADY_EXISTS.
+        is refused with ALREADY_EXISTS. A model has at most 256 sessions (limits.sessions).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,7 +152,8 @@ class ScatOnlineServicer:
 
     def Update(self, request, context):
         """Predicts a sample, scores the prediction and learns from it. Without a target the sample waits
-        for its Label.
+        for its Label, beside as many others as the model's specification says (pending, 4096 unless
+        set); beyond them the oldest gives up its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,7 +171,9 @@ class ScatOnlineServicer:
         """Any mix of predictions, updates and labels, pipelined. Replies carry the number of their
         request. Updates and labels of one stream are applied in the order sent; a reply to a
         prediction may overtake them. A refused request is answered by its fault and leaves the stream
-        open.
+        open, unless the storage is broken: then what is under way is answered, and the stream ends with
+        UNAVAILABLE. While 64 requests (limits.stream_in_flight) or 8 MiB of them (limits.stream_bytes)
+        are not answered, nothing more is read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,7 +203,7 @@ class ScatOnlineServicer:
     def Watch(self, request, context):
         """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
         drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
-        does not keep up misses notices and is told how many.
+        does not keep up misses the oldest of more than 256 notices and is told how many.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,7 +254,7 @@ class ScatOnlineServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateModel(self, request, context):
-        """Makes a model that is kept as those of the settings are.
+        """Makes a model that is kept as those of the settings are. There are at most 16 (limits.models).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,14 +268,15 @@ class ScatOnlineServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportModel(self, request, context):
-        """A model's present state as a file, in parts.
+        """A model's present state as a file, in parts of at most 32 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportModel(self, request_iterator, context):
-        """Makes a model from an exported state, or replaces the state of one of equal specification.
+        """Makes a model from an exported state, or replaces the state of one of equal specification. All
+        parts together have at most 1 GiB (limits.import_bytes).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -6,6 +6,19 @@ The wire contract of scatonline: models that predict every sample first and lear
 Words: a model is a named learner that the service keeps; a session is one recording in it, with
 a fixed list of outputs (units or classes); a sample has an id, an input and perhaps a target; an
 event is anything that changes a model, and a model counts its events.
+
+Limits. Names of sessions, samples, units and classes have 1 to 256 bytes of UTF-8; whatever does
+not keep to a limit of this file is refused with INVALID_ARGUMENT. The others stand under `limits`
+in the service's settings, here with their defaults, and are refused with RESOURCE_EXHAUSTED. The
+trailing metadata `grpc-retry-pushback-ms` (gRFC A6) says after how many milliseconds the same
+request may do better; -1: never. For all calls:
+
+  limits.max_message_bytes  64 MiB a message; beyond it without that metadata
+  limits.calls              1024 calls under way, of all kinds
+  limits.streams            64 streams open: Stream, Watch, ExportModel
+  limits.queue_depth        256 changes of a model that wait, and as many predictions
+
+A call whose deadline passes, or that is cancelled, before its turn has come changes nothing.
 """
 
 from collections import abc as _abc
@@ -38,7 +51,7 @@ class ScatOnlineStub:
     def __new__(cls, channel: _aio.Channel) -> ScatOnlineAsyncStub: ...
     OpenSession: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.OpenSessionRequest, _scatonline_pb2.OpenSessionReply]
     """Starts a session. Opening it again with the same outputs changes nothing; with other outputs it
-    is refused with ALREADY_EXISTS.
+    is refused with ALREADY_EXISTS. A model has at most 256 sessions (limits.sessions).
     """
     Predict: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.PredictRequest, _scatonline_pb2.PredictReply]
     """Predicts with the newest published version of the model. Never waits for learning and changes
@@ -46,7 +59,8 @@ class ScatOnlineStub:
     """
     Update: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.UpdateRequest, _scatonline_pb2.UpdateReply]
     """Predicts a sample, scores the prediction and learns from it. Without a target the sample waits
-    for its Label.
+    for its Label, beside as many others as the model's specification says (pending, 4096 unless
+    set); beyond them the oldest gives up its place.
     """
     Label: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.LabelRequest, _scatonline_pb2.LabelReply]
     """Gives a waiting sample its target. Sent again with the same target it is answered as the first
@@ -56,7 +70,9 @@ class ScatOnlineStub:
     """Any mix of predictions, updates and labels, pipelined. Replies carry the number of their
     request. Updates and labels of one stream are applied in the order sent; a reply to a
     prediction may overtake them. A refused request is answered by its fault and leaves the stream
-    open.
+    open, unless the storage is broken: then what is under way is answered, and the stream ends with
+    UNAVAILABLE. While 64 requests (limits.stream_in_flight) or 8 MiB of them (limits.stream_bytes)
+    are not answered, nothing more is read.
     """
     GetFilters: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.GetFiltersRequest, _scatonline_pb2.GetFiltersReply]
     """The filters of a model: parameters, how far each moved, and the last CAR index with its error."""
@@ -67,7 +83,7 @@ class ScatOnlineStub:
     Watch: _grpc.UnaryStreamMultiCallable[_scatonline_pb2.WatchRequest, _scatonline_pb2.Notice]
     """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
     drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
-    does not keep up misses notices and is told how many.
+    does not keep up misses the oldest of more than 256 notices and is told how many.
     """
     Freeze: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.FreezeRequest, _scatonline_pb2.FreezeReply]
     """Stops learning: samples and labels are predicted and scored, and nothing is learned from them,
@@ -86,20 +102,22 @@ class ScatOnlineStub:
     DescribeModel: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.DescribeModelRequest, _scatonline_pb2.DescribeModelReply]
     """The whole specification of a model."""
     CreateModel: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.CreateModelRequest, _scatonline_pb2.CreateModelReply]
-    """Makes a model that is kept as those of the settings are."""
+    """Makes a model that is kept as those of the settings are. There are at most 16 (limits.models)."""
     DeleteModel: _grpc.UnaryUnaryMultiCallable[_scatonline_pb2.DeleteModelRequest, _scatonline_pb2.DeleteModelReply]
     """Deletes a model that was created by CreateModel or ImportModel, with everything stored of it."""
     ExportModel: _grpc.UnaryStreamMultiCallable[_scatonline_pb2.ExportModelRequest, _scatonline_pb2.Part]
-    """A model's present state as a file, in parts."""
+    """A model's present state as a file, in parts of at most 32 KiB."""
     ImportModel: _grpc.StreamUnaryMultiCallable[_scatonline_pb2.ImportModelRequest, _scatonline_pb2.ImportModelReply]
-    """Makes a model from an exported state, or replaces the state of one of equal specification."""
+    """Makes a model from an exported state, or replaces the state of one of equal specification. All
+    parts together have at most 1 GiB (limits.import_bytes).
+    """
 
 @_typing.type_check_only
 class ScatOnlineAsyncStub(ScatOnlineStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenSession: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.OpenSessionRequest, _scatonline_pb2.OpenSessionReply]  # type: ignore[assignment]
     """Starts a session. Opening it again with the same outputs changes nothing; with other outputs it
-    is refused with ALREADY_EXISTS.
+    is refused with ALREADY_EXISTS. A model has at most 256 sessions (limits.sessions).
     """
     Predict: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.PredictRequest, _scatonline_pb2.PredictReply]  # type: ignore[assignment]
     """Predicts with the newest published version of the model. Never waits for learning and changes
@@ -107,7 +125,8 @@ class ScatOnlineAsyncStub(ScatOnlineStub):
     """
     Update: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.UpdateRequest, _scatonline_pb2.UpdateReply]  # type: ignore[assignment]
     """Predicts a sample, scores the prediction and learns from it. Without a target the sample waits
-    for its Label.
+    for its Label, beside as many others as the model's specification says (pending, 4096 unless
+    set); beyond them the oldest gives up its place.
     """
     Label: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.LabelRequest, _scatonline_pb2.LabelReply]  # type: ignore[assignment]
     """Gives a waiting sample its target. Sent again with the same target it is answered as the first
@@ -117,7 +136,9 @@ class ScatOnlineAsyncStub(ScatOnlineStub):
     """Any mix of predictions, updates and labels, pipelined. Replies carry the number of their
     request. Updates and labels of one stream are applied in the order sent; a reply to a
     prediction may overtake them. A refused request is answered by its fault and leaves the stream
-    open.
+    open, unless the storage is broken: then what is under way is answered, and the stream ends with
+    UNAVAILABLE. While 64 requests (limits.stream_in_flight) or 8 MiB of them (limits.stream_bytes)
+    are not answered, nothing more is read.
     """
     GetFilters: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.GetFiltersRequest, _scatonline_pb2.GetFiltersReply]  # type: ignore[assignment]
     """The filters of a model: parameters, how far each moved, and the last CAR index with its error."""
@@ -128,7 +149,7 @@ class ScatOnlineAsyncStub(ScatOnlineStub):
     Watch: _aio.UnaryStreamMultiCallable[_scatonline_pb2.WatchRequest, _scatonline_pb2.Notice]  # type: ignore[assignment]
     """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
     drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
-    does not keep up misses notices and is told how many.
+    does not keep up misses the oldest of more than 256 notices and is told how many.
     """
     Freeze: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.FreezeRequest, _scatonline_pb2.FreezeReply]  # type: ignore[assignment]
     """Stops learning: samples and labels are predicted and scored, and nothing is learned from them,
@@ -147,13 +168,15 @@ class ScatOnlineAsyncStub(ScatOnlineStub):
     DescribeModel: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.DescribeModelRequest, _scatonline_pb2.DescribeModelReply]  # type: ignore[assignment]
     """The whole specification of a model."""
     CreateModel: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.CreateModelRequest, _scatonline_pb2.CreateModelReply]  # type: ignore[assignment]
-    """Makes a model that is kept as those of the settings are."""
+    """Makes a model that is kept as those of the settings are. There are at most 16 (limits.models)."""
     DeleteModel: _aio.UnaryUnaryMultiCallable[_scatonline_pb2.DeleteModelRequest, _scatonline_pb2.DeleteModelReply]  # type: ignore[assignment]
     """Deletes a model that was created by CreateModel or ImportModel, with everything stored of it."""
     ExportModel: _aio.UnaryStreamMultiCallable[_scatonline_pb2.ExportModelRequest, _scatonline_pb2.Part]  # type: ignore[assignment]
-    """A model's present state as a file, in parts."""
+    """A model's present state as a file, in parts of at most 32 KiB."""
     ImportModel: _aio.StreamUnaryMultiCallable[_scatonline_pb2.ImportModelRequest, _scatonline_pb2.ImportModelReply]  # type: ignore[assignment]
-    """Makes a model from an exported state, or replaces the state of one of equal specification."""
+    """Makes a model from an exported state, or replaces the state of one of equal specification. All
+    parts together have at most 1 GiB (limits.import_bytes).
+    """
 
 class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -163,7 +186,7 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scatonline_pb2.OpenSessionReply, _abc.Awaitable[_scatonline_pb2.OpenSessionReply]]:
         """Starts a session. Opening it again with the same outputs changes nothing; with other outputs it
-        is refused with ALREADY_EXISTS.
+        is refused with ALREADY_EXISTS. A model has at most 256 sessions (limits.sessions).
         """
 
     @_abc_1.abstractmethod
@@ -183,7 +206,8 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scatonline_pb2.UpdateReply, _abc.Awaitable[_scatonline_pb2.UpdateReply]]:
         """Predicts a sample, scores the prediction and learns from it. Without a target the sample waits
-        for its Label.
+        for its Label, beside as many others as the model's specification says (pending, 4096 unless
+        set); beyond them the oldest gives up its place.
         """
 
     @_abc_1.abstractmethod
@@ -205,7 +229,9 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         """Any mix of predictions, updates and labels, pipelined. Replies carry the number of their
         request. Updates and labels of one stream are applied in the order sent; a reply to a
         prediction may overtake them. A refused request is answered by its fault and leaves the stream
-        open.
+        open, unless the storage is broken: then what is under way is answered, and the stream ends with
+        UNAVAILABLE. While 64 requests (limits.stream_in_flight) or 8 MiB of them (limits.stream_bytes)
+        are not answered, nothing more is read.
         """
 
     @_abc_1.abstractmethod
@@ -240,7 +266,7 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_scatonline_pb2.Notice], _abc.AsyncIterator[_scatonline_pb2.Notice]]:
         """What happens to models, as it happens: structure moves, changes of the loss, filters given up or
         drifted far, learning frozen or resumed, rollbacks, trouble with the storage. A consumer that
-        does not keep up misses notices and is told how many.
+        does not keep up misses the oldest of more than 256 notices and is told how many.
         """
 
     @_abc_1.abstractmethod
@@ -301,7 +327,7 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         request: _scatonline_pb2.CreateModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scatonline_pb2.CreateModelReply, _abc.Awaitable[_scatonline_pb2.CreateModelReply]]:
-        """Makes a model that is kept as those of the settings are."""
+        """Makes a model that is kept as those of the settings are. There are at most 16 (limits.models)."""
 
     @_abc_1.abstractmethod
     def DeleteModel(
@@ -317,7 +343,7 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         request: _scatonline_pb2.ExportModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scatonline_pb2.Part], _abc.AsyncIterator[_scatonline_pb2.Part]]:
-        """A model's present state as a file, in parts."""
+        """A model's present state as a file, in parts of at most 32 KiB."""
 
     @_abc_1.abstractmethod
     def ImportModel(
@@ -325,6 +351,8 @@ class ScatOnlineServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_scatonline_pb2.ImportModelRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_scatonline_pb2.ImportModelReply, _abc.Awaitable[_scatonline_pb2.ImportModelReply]]:
-        """Makes a model from an exported state, or replaces the state of one of equal specification."""
+        """Makes a model from an exported state, or replaces the state of one of equal specification. All
+        parts together have at most 1 GiB (limits.import_bytes).
+        """
 
 def add_ScatOnlineServicer_to_server(servicer: ScatOnlineServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

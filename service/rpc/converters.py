@@ -1,6 +1,7 @@
 """Requests → events, results → replies."""
 
 import time
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,9 @@ LARGEST_SEQUENCE = 2**53
 def session_opened(request: pb.OpenSessionRequest) -> SessionOpened:
     """Raises InvalidRequest unless the session and its outputs are named, each output once."""
     outputs = tuple(request.outputs)
-    twice = sorted({name for name in outputs if outputs.count(name) > 1})
+    twice = [name for name, times in Counter(outputs).items() if times > 1]
     if twice:
-        raise InvalidRequest(f"outputs: got {twice[0]!r} twice, expected distinct names")
+        raise InvalidRequest(f"outputs: got {min(twice)!r} twice, expected distinct names")
     if not outputs:
         raise InvalidRequest("outputs: got none, expected the names of units or classes")
     for name in outputs:

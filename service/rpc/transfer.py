@@ -8,7 +8,7 @@ from service.engine import Models
 from service.errors import InvalidRequest, OverLimit
 
 # Fits the smallest limit on messages that the settings allow.
-_PART_BYTES = 2**15
+PART_BYTES = 2**15
 
 
 async def parts(models: Models, name: str) -> AsyncIterator[pb.Part]:
@@ -20,8 +20,8 @@ async def parts(models: Models, name: str) -> AsyncIterator[pb.Part]:
     """
     exported = await asyncio.wrap_future(models.engine(name).export())
     content = memoryview(await asyncio.to_thread(exported))
-    for begin in range(0, len(content), _PART_BYTES):
-        yield pb.Part(data=bytes(content[begin : begin + _PART_BYTES]))
+    for begin in range(0, len(content), PART_BYTES):
+        yield pb.Part(data=bytes(content[begin : begin + PART_BYTES]))
 
 
 async def received(

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from grpc import StatusCode
 from service._generated import scatonline_pb2 as pb
 from service._generated import scatonline_pb2_grpc
 from service.client import AsyncClient, Client, ClientError
+from service.errors import InvalidRequest
+from service.rpc.converters import session_opened
 from service.rpc.status import RETRY_KEY
 from service.wire import to_tensor
 from tests.service.running import (
@@ -216,3 +219,15 @@ def test_a_client_is_told_of_a_file_that_is_far_too_large(serve: Serve, send: An
         assert refused.value.code is StatusCode.RESOURCE_EXHAUSTED
         assert refused.value.retry_after_s == math.inf
         assert client.models() == ("encoder",)
+
+
+def test_many_outputs_are_looked_through_once() -> None:
+    """Each against all others would hold every other call up for minutes."""
+    outputs = [f"unit-{index}" for index in range(30_000)]
+    begun_s = time.thread_time()
+    assert (
+        len(session_opened(pb.OpenSessionRequest(session="s", outputs=outputs)).outputs) == 30_000
+    )
+    with pytest.raises(InvalidRequest, match="got 'unit-7' twice"):
+        session_opened(pb.OpenSessionRequest(session="s", outputs=[*outputs, "unit-7", "unit-9"]))
+    assert time.thread_time() - begun_s < 2.0

@@ -47,6 +47,8 @@ def test_a_float64_beyond_float32_becomes_infinite() -> None:
         (pb.Tensor(data=b"\0" * 7, dtype=pb.DTYPE_FLOAT32, shape=[2]), "got 7 bytes, expected 8"),
         (pb.Tensor(data=b"\0" * 8, shape=[2]), "got dtype number 0, expected one of float32"),
         (pb.Tensor(data=b"", dtype=pb.DTYPE_FLOAT64, shape=[2**31, 2**31]), "got 0 bytes"),
+        (pb.Tensor(data=b"\0", dtype=pb.DTYPE_UINT8, shape=[1] * 200), "of an array: maximum"),
+        (pb.Tensor(dtype=pb.DTYPE_UINT8, shape=[0, *[2**32 - 1] * 3]), "of an array: array is too"),
     ],
 )
 def test_a_malformed_tensor_is_refused(tensor: pb.Tensor, message: str) -> None:
