@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import grpc
@@ -48,7 +49,11 @@ BY_NAME_ALONE = {"Freeze", "Resume", "Rollback", "ImportModel"}
 MODELS = ("encoder", "decoder")
 
 # --- requests, from the descriptors ---------------------------------------------------------------
+# What is drawn from is made once: Hypothesis would spend more time on making it than on drawing.
 
+TENTHS = st.integers(0, 9)
+DAMAGE = st.binary(min_size=1, max_size=2)
+NONSENSE = st.binary(max_size=40)
 NAMES = ("day-1", "known", "waiting", "unit-1", "unit-2")
 TEXTS = st.one_of(
     st.sampled_from(("", *NAMES, *MODELS, "x" * 257, "é" * 129, "😀" * 900, "a\0b", "../..", "\n")),
@@ -89,18 +94,21 @@ NUMBERS: dict[int, st.SearchStrategy[Any]] = {
 }
 
 
+PLACES = st.sampled_from([("bank",), *((key,) for key in ENCODER), ("bank", "J"), ("new",)])
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    (None, -1, 0, 10**30, 1e308, "x", [], {}, [[]], True, "é" * 300)
+)
+
+
 @st.composite
 def specifications(draw: st.DrawFn) -> str:
     """A good specification with one key that is something else."""
-    junk: st.SearchStrategy[Any] = st.sampled_from(
-        (None, -1, 0, 10**30, 1e308, "x", [], {}, [[]], True, "é" * 300)
-    )
-    path = draw(st.sampled_from([("bank",), *((key,) for key in ENCODER), ("bank", "J"), ("new",)]))
     specification = json.loads(json.dumps(ENCODER))
+    *path, last = draw(PLACES)
     section = specification
-    for key in path[:-1]:
+    for key in path:
         section = section[key]
-    section[path[-1]] = draw(junk)
+    section[last] = draw(JUNK)
     return json.dumps(specification)
 
 
@@ -116,9 +124,32 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@cache
+def choices(*values: Any) -> st.SearchStrategy[Any]:
+    """One of them."""
+    return st.sampled_from(values)
+
+
+@cache
+def values_of(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+    """What a field may be given."""
+    if field.message_type is not None:
+        return messages(field.message_type)
+    if field.is_repeated:
+        return SPECIAL.get(field.full_name, st.lists(NUMBERS[field.type], max_size=3))
+    if field.name == "model":
+        return st.one_of(choices(*MODELS), TEXTS)
+    return SPECIAL.get(field.full_name, NUMBERS[field.type])
+
+
+@cache
+def messages(kind: Descriptor) -> st.SearchStrategy[Message]:
+    """Messages with fields at their limits, beyond them, or not there."""
+    return _messages(kind)
+
+
 @st.composite
-def messages(draw: st.DrawFn, kind: Descriptor) -> Message:
-    """A message with fields at their limits, beyond them, or not there."""
+def _messages(draw: st.DrawFn, kind: Descriptor) -> Message:
     message = GetMessageClass(kind)()
     left_out = {
         name
@@ -127,42 +158,47 @@ def messages(draw: st.DrawFn, kind: Descriptor) -> Message:
         for name in _all_but_one(draw, [field.name for field in choice.fields])
     }
     for field in kind.fields:
-        if field.name in left_out or draw(st.integers(0, 9)) == 0:
+        if field.name in left_out or draw(TENTHS) == 0:
             continue
+        value = draw(values_of(field))
         if field.message_type is not None:
-            getattr(message, field.name).CopyFrom(draw(messages(field.message_type)))
+            getattr(message, field.name).CopyFrom(value)
         elif field.is_repeated:
-            many = SPECIAL.get(field.full_name, st.lists(NUMBERS[field.type], max_size=3))
-            getattr(message, field.name).extend(draw(many))
-        elif field.name == "model":
-            setattr(message, field.name, draw(st.one_of(st.sampled_from(MODELS), TEXTS)))
+            getattr(message, field.name).extend(value)
         else:
-            setattr(message, field.name, draw(SPECIAL.get(field.full_name, NUMBERS[field.type])))
+            setattr(message, field.name, value)
     return message
 
 
 def _all_but_one(draw: st.DrawFn, names: list[str]) -> set[str]:
-    return set(names) - {draw(st.sampled_from(names))}
+    return set(names) - {draw(choices(*names))}
+
+
+@cache
+def contents(method: MethodDescriptor) -> st.SearchStrategy[list[bytes]]:
+    """The bytes of a call's requests: of messages, as they are or damaged, or any."""
+    most = 3 if method.client_streaming else 1
+    least = 0 if method.client_streaming else 1
+    return st.lists(_contents(method), min_size=least, max_size=most)
 
 
 @st.composite
-def contents(draw: st.DrawFn, method: MethodDescriptor) -> bytes:
-    """A request's bytes: those of a message, as they are or damaged, or any."""
+def _contents(draw: st.DrawFn, method: MethodDescriptor) -> bytes:
     message = draw(messages(method.input_type))
     if method.name in BY_NAME_ALONE and message.model in MODELS:  # type: ignore[attr-defined]
         message.model += "?"  # type: ignore[attr-defined]
     whole = message.SerializeToString()
     place = draw(st.integers(0, max(len(whole) - 1, 0)))
-    match draw(st.integers(0, 9)):
+    match draw(TENTHS):
         case 0:
             return whole[:place]
         case 1:
-            return whole[:place] + draw(st.binary(min_size=1, max_size=2)) + whole[place + 1 :]
+            return whole[:place] + draw(DAMAGE) + whole[place + 1 :]
         case 2:
             # Fields that no version has.
             return whole + b"\xfa\x3f\x03abc"
         case 3:
-            return draw(st.binary(max_size=40))
+            return draw(NONSENSE)
         case _:
             return whole
 
@@ -170,10 +206,8 @@ def contents(draw: st.DrawFn, method: MethodDescriptor) -> bytes:
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     """A method and the bytes of its requests."""
-    method = draw(st.sampled_from(tuple(SERVICE.methods)))
-    most = 3 if method.client_streaming else 1
-    least = 0 if method.client_streaming else 1
-    return method.name, draw(st.lists(contents(method), min_size=least, max_size=most))
+    method = draw(choices(*SERVICE.methods))
+    return method.name, draw(contents(method))
 
 
 # --- a service, and what it says to them ----------------------------------------------------------
@@ -280,6 +314,7 @@ _MUST_SAY = {StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND, StatusCode.RESOU
 @pytest.mark.slow
 def test_nothing_that_is_sent_crashes_confuses_or_changes_the_service(target: Target) -> None:
     seen: Counter[StatusCode] = Counter()
+    hashes = target.hashes()
 
     @settings(
         max_examples=REQUESTS // AT_A_TIME,
@@ -289,14 +324,15 @@ def test_nothing_that_is_sent_crashes_confuses_or_changes_the_service(target: Ta
     )
     @given(st.lists(requests(), min_size=AT_A_TIME, max_size=AT_A_TIME))
     def check(batch: list[tuple[str, list[bytes]]]) -> None:
-        before = target.hashes()
+        nonlocal hashes
         changed = False
         for name, sent in batch:
             for answer in target.send(name, sent):
                 assert is_clear(answer), (name, sent, answer)
                 seen[answer.code] += 1
                 changed |= answer.code is StatusCode.OK and name in CHANGING
-        assert changed or target.hashes() == before
+        before, hashes = hashes, target.hashes()
+        assert changed or hashes == before
 
     check()
     assert seen.total() >= REQUESTS
