@@ -86,6 +86,11 @@ class Layout:
         self.weight = torch.cat([*weights, torch.zeros(0)]).double().repeat(1 + lags)
 
     @property
+    def together(self) -> int:
+        """Inputs that the cascade takes at a time; of more it makes pieces."""
+        return max(1, self.cascade.together // (self.spec.channels * len(self.views)))
+
+    @property
     def uses_scattering(self) -> bool:
         """False when the readout sees raw terms only, or nothing."""
         return bool(self.features.orders)

@@ -160,7 +160,11 @@ def low_pass(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     if len(matrices) == 2:
         x = torch.bmm(matrices[0].expand(len(x), -1, -1), x)
     last = matrices[-1]
-    return (x.reshape(-1, x.shape[-1]) @ last.T).view(*x.shape[:-1], len(last))
+    rows = x.reshape(-1, x.shape[-1])
+    # A single row would be multiplied by another routine, which rounds otherwise; and what becomes
+    # of a signal must not depend on whether it comes alone.
+    multiplied = (rows if len(rows) > 1 else rows.expand(2, -1)) @ last.T
+    return multiplied[: len(rows)].view(*x.shape[:-1], len(last))
 
 
 def low_pass_to_input(gradient: Tensor, matrices: Sequence[Tensor]) -> Tensor:

@@ -7,10 +7,14 @@ step.
 """
 
 import copy
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from scatonline.ahead import Ahead
 from scatonline.cascade import Filters
 from scatonline.config import ModelSpec
 from scatonline.descent import Descent
@@ -18,6 +22,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.filterbank import FilterBank
 from scatonline.past import Past, beside, sources
 from scatonline.readout import WindowReadout
+from scatonline.sample import prepare
 from scatonline.scattering import Scattering
 from scatonline.session import Session
 from scatonline.structure import Move, StructureDecision, quantile
@@ -54,6 +59,7 @@ class Learner:
         self.calibrated = False
         self.boosted = self.retreats = 0
         self._asked: tuple[Tensor, Standardiser, Tensor] | None = None
+        self._ahead = Ahead(spec, device)
         self.rebuild()
         self._warm_up()
 
@@ -72,6 +78,29 @@ class Learner:
         """Banks by layer."""
         return _banks(self.scattering)
 
+    def look_ahead(self, inputs: Sequence[NDArray[np.generic]]) -> None:
+        """Transforms inputs together whose turn comes next, if no gradient will be asked of them.
+
+        Args:
+            inputs: ``(channels, *shape)`` each, as :meth:`transformed` will be given them.
+        """
+        if not (self.learns_theta and self.calibrated):
+            self._ahead.look(inputs, self.layout, self.filters, self.averages)
+
+    def transformed(self, x: NDArray[np.generic], session: Session) -> tuple[Tensor, Tensor]:
+        """An input that has just come, prepared, and its columns as :meth:`columns` has them.
+
+        Args:
+            x: ``(channels, *shape)``, any real dtype.
+            session: Its session.
+        """
+        before = self._ahead.take(x, self.filters)
+        if before is None or self._wants_graph(session):
+            prepared = prepare(self.spec, x, self.device)
+            return prepared, self.columns(prepared, session)
+        prepared, own = before
+        return prepared, beside(own, session.past, self.lags)
+
     def columns(self, x: Tensor, session: Session, past: Past | None = None) -> Tensor:
         """Raw columns of one input, with graph if θ learns.
 
@@ -85,8 +114,7 @@ class Learner:
             own columns only.
         """
         past = session.past if past is None else past
-        warm = session.learned >= self.spec.learning.warmup and self.calibrated
-        with torch.set_grad_enabled(self.learns_theta and warm):
+        with torch.set_grad_enabled(self._wants_graph(session)):
             own = self.layout.columns(x[None], self.filters, self.averages)[0]
             return beside(own, past, self.lags)
 
@@ -203,6 +231,10 @@ class Learner:
         self.standardiser = fixed.standardiser
         self.retreats += 1
         self.rebuild()
+
+    def _wants_graph(self, session: Session) -> bool:
+        warm = session.learned >= self.spec.learning.warmup and self.calibrated
+        return self.learns_theta and warm
 
     def rebuild(self) -> None:
         """Makes the filters from the present θ."""

@@ -24,10 +24,10 @@ from scatonline.errors import ConfigError, DuplicateName, ShapeError, UnknownNam
 from scatonline.guard import Comparison, Retreat, fixed
 from scatonline.learner import Learner
 from scatonline.pending import Pending, Predicted
-from scatonline.reader import Reader, prepare, unknown_session
-from scatonline.readout import LINKS, fresh
-from scatonline.sample import Outcome, Prediction, Sample, check_input, check_target
-from scatonline.scores import ScoreReport, combine
+from scatonline.reader import Reader, unknown_session
+from scatonline.readout import fresh
+from scatonline.sample import Outcome, Prediction, Sample, check_input, check_target, fits
+from scatonline.scores import ScoreReport, combine, loss_of
 from scatonline.session import Session
 from scatonline.structure import (
     Move,
@@ -176,6 +176,19 @@ class Model:
         if sample.target is not None:
             check_target(self.spec, len(session.outputs), sample.target)
 
+    def look_ahead(self, samples: Sequence[Sample]) -> None:
+        """Transforms inputs of samples together that will be stepped next, where that pays.
+
+        Nothing else changes: what becomes of each of them is the same, to the bit.
+
+        Args:
+            samples: In their order; one that :meth:`step` would refuse is passed by.
+        """
+        known = [sample for sample in samples if fits(self.spec, sample.input)]
+        self.learner.look_ahead([sample.input for sample in known])
+        if self.shadow is not None:
+            self.shadow.look_ahead(known)
+
     def step(self, sample: Sample) -> Outcome:
         """Predicts a sample, then scores and learns from it, or keeps it until its label comes.
 
@@ -184,8 +197,7 @@ class Model:
         """
         self.check(sample)
         session = self._session(sample.session)
-        x = prepare(self.spec, sample.input, self.device)
-        columns = self.learner.columns(x, session)
+        x, columns = self.learner.transformed(sample.input, session)
         # Where nothing grows too old, a clock must not tell equal states apart.
         arrived_s = sample.arrived_s if self.spec.pending_age_s else None
         predicted = self._predict(session, x, columns, arrived_s)
@@ -511,12 +523,14 @@ class Model:
         observed = target.astype(np.float64)
         y = torch.from_numpy(observed).to(self.device)
         said, decoded = predicted.prediction.values, predicted.decoded
-        session.score.add(said, observed)
-        loss = self._loss(torch.from_numpy(said), observed)
+        loss = session.score.add(said, observed)
         if self.frozen or predicted.frozen:
             return loss
         # What is done about a change is done to the readout, so it is its own loss that is heard.
-        heard = loss if decoded is None else self._loss(decoded.opinions[0].cpu(), observed)
+        heard = loss
+        if decoded is not None:
+            opinion = decoded.opinions[0].cpu().numpy()
+            heard = loss_of(self.spec.readout.kind, opinion, observed)
         session.realign(decoded, y)
         if self.learner.calibrate(session, columns, y):
             self._replay_calibration()
@@ -534,12 +548,6 @@ class Model:
             if detector is not None:
                 self._act_on_change(session, detector)
         return loss
-
-    def _loss(self, said: Tensor, observed: NDArray[np.float64]) -> float:
-        """Loss per observed output, as :class:`Outcome` has it."""
-        link = LINKS[self.spec.readout.kind]
-        losses = link.loss(said.double(), torch.from_numpy(observed))
-        return float(losses.nansum() if link.classes else losses.nanmean())
 
     def _act_on_change(self, session: Session, detector: str) -> None:
         """Lets the past count for less, hurries θ, and asks for a structure check."""

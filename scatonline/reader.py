@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from scatonline.cascade import Averages, Filters
 from scatonline.config import ModelSpec
@@ -15,15 +14,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.past import Past, beside
 from scatonline.readout import View
 from scatonline.realignment import Realignment
-from scatonline.sample import Prediction, check_input
-
-
-def prepare(spec: ModelSpec, x: NDArray[np.generic], device: str) -> Tensor:
-    """Any real array ``(channels, *shape)`` → float32 tensor, scaled."""
-    # astype copies, so the tensor never shares memory that a sender may reuse.
-    tensor = torch.from_numpy(x.astype(np.float32)).to(device)
-    scale = torch.tensor(spec.input_scale, device=device)
-    return tensor * scale.view(-1, *(1 for _ in spec.shape))
+from scatonline.sample import Prediction, check_input, prepare
 
 
 @dataclass(frozen=True)

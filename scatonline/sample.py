@@ -1,9 +1,12 @@
 """What goes into a model and what comes out of it, one sample at a time."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scatonline.config import ModelSpec
 from scatonline.errors import NumericalError, ShapeError
@@ -74,6 +77,19 @@ class Outcome:
     event: int
 
 
+def prepare(spec: ModelSpec, x: NDArray[np.generic], device: str) -> Tensor:
+    """Any real array ``(channels, *shape)`` → float32 tensor, scaled."""
+    # astype copies, so the tensor never shares memory that a sender may reuse.
+    tensor = torch.from_numpy(x.astype(np.float32)).to(device)
+    scale = torch.tensor(spec.input_scale, device=device)
+    return tensor * scale.view(-1, *(1 for _ in spec.shape))
+
+
+def fits(spec: ModelSpec, x: NDArray[np.generic]) -> bool:
+    """Whether an input has the shape and a type that a model of ``spec`` takes."""
+    return tuple(x.shape) == (spec.channels, *spec.shape) and x.dtype.kind in "fiu"
+
+
 def check_input(spec: ModelSpec, x: NDArray[np.generic]) -> None:
     """Refuses an input that a model of ``spec`` cannot take.
 
@@ -89,10 +105,12 @@ def check_input(spec: ModelSpec, x: NDArray[np.generic]) -> None:
         )
     if x.dtype.kind not in "fiu":
         raise ShapeError(f"input has type {x.dtype}, expected a real float or integer type")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
+    # Both are NaN where an entry is, so that nothing else need be looked at on most days.
+    largest = max(float(x.max()), -float(x.min()))
+    if not math.isfinite(largest):
         bad = int(np.size(x) - np.isfinite(x).sum())
         raise NumericalError(f"input has {bad} entries that are NaN or infinite, expected none")
-    largest = max(float(x.max()), -float(x.min())) * max(abs(s) for s in spec.input_scale)
+    largest *= max(abs(s) for s in spec.input_scale)
     if largest > LARGEST_INPUT:
         raise NumericalError(
             f"input times the input scale reaches {largest:.3g}, too large to be transformed in "
@@ -116,7 +134,9 @@ def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> 
     with np.errstate(over="ignore"):
         values = target.astype(np.float32).astype(np.float64)
     seen = values[~np.isnan(values)]
-    if np.isinf(seen).any():
+    if len(seen) == 0:
+        raise NumericalError("target has only missing entries: send no target instead")
+    if not math.isfinite(seen.sum()):
         raise NumericalError("target has infinite entries, expected finite ones or NaN for missing")
     if kind == "softmax" and not (
         len(seen) == outputs and sorted(seen)[:-1] == [0] * (outputs - 1) and seen.sum() == 1
@@ -124,7 +144,5 @@ def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> 
         raise NumericalError(
             f"target {target.tolist()} is not one-hot, expected a single 1 among 0"
         )
-    if kind == "poisson" and (seen < 0).any():
+    if kind == "poisson" and seen.min() < 0:
         raise NumericalError(f"target has the negative count {seen.min():g}, expected at least 0")
-    if len(seen) == 0:
-        raise NumericalError("target has only missing entries: send no target instead")

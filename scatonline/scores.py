@@ -58,12 +58,20 @@ class Score:
         self.sums = np.zeros((len(_SUMS[kind]), outputs))
         self.ring = np.zeros((RECENT, 2, outputs))
 
-    def add(self, prediction: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]) -> None:
-        """Scores one prediction; outputs with a missing target (NaN) are left out."""
+    def add(
+        self, prediction: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
+    ) -> float:
+        """Scores one prediction; outputs with a missing target (NaN) are left out.
+
+        Returns:
+            Its loss, see :func:`loss_of`.
+        """
         p, y = prediction.astype(np.float64), target.astype(np.float64)
-        self.sums += _terms(self.kind, p[None], y[None])
+        terms = _terms(self.kind, p[None], y[None])
+        self.sums += terms
         self.ring[self.samples % RECENT] = p, y
         self.samples += 1
+        return _loss(self.kind, terms)
 
     def values(self) -> dict[str, float]:
         """Scores over all samples; empty before the first."""
@@ -91,6 +99,14 @@ def score(
 ) -> dict[str, float]:
     """Scores of ``(samples, outputs)`` predictions against targets, NaN where missing."""
     return _scores(kind, _terms(kind, predictions.astype(np.float64), targets.astype(np.float64)))
+
+
+def loss_of(
+    kind: str, prediction: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
+) -> float:
+    """Squared error or Poisson deviance, mean over observed outputs, or log loss, of one sample."""
+    p, y = prediction.astype(np.float64), target.astype(np.float64)
+    return _loss(kind, _terms(kind, p[None], y[None]))
 
 
 def combine(kind: str, sessions: Mapping[str, Score], active: str | None = None) -> ScoreReport:
@@ -130,7 +146,17 @@ def _terms(kind: str, p: Floats, y: Floats) -> Floats:
     if kind == "poisson":
         log_y = np.log(np.where(y > 0, y, 1.0))
         terms += [y * log_y, y * np.log(np.maximum(p, _RATE_FLOOR))]
-    return np.asarray(np.stack(terms).sum(1))
+    return np.array([term.sum(0) for term in terms])
+
+
+def _loss(kind: str, terms: Floats) -> float:
+    """Of the terms of one sample."""
+    if kind == "softmax":
+        return float(terms[3].sum())
+    lost = terms[6]
+    if kind == "poisson":
+        lost = 2 * (terms[7] - terms[8] - (terms[1] - terms[2]))
+    return float(lost.sum() / max(terms[0].sum(), 1.0))
 
 
 def _scores(kind: str, sums: Floats) -> dict[str, float]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scatonline.choice import choose_family
 from scatonline.config import AUTO, ModelSpec
-from scatonline.reader import prepare
+from scatonline.sample import prepare
 from service.errors import SettingsError
 from service.recordings import Recording, first_labelled, load
 from service.storage.checkpoints import Checkpoint

@@ -27,7 +27,7 @@ from scatonline.config import (
 )
 from scatonline.features import Standardiser
 from scatonline.model import Model
-from scatonline.reader import prepare
+from scatonline.sample import prepare
 from scatonline.sample import Sample
 from service.recordings import first_labelled, load
 

@@ -92,9 +92,13 @@ class Cascade:
         padded = pad(x, geometry.padded, geometry.spec.padding)
         return portable.stages(padded, self.plan, geometry, filters.psi, averages)
 
+    @property
+    def together(self) -> int:
+        """Signals that go through at a time."""
+        return max(1, _TOGETHER // math.prod(self.geometry.padded))
+
     def _pieces(self, x: Tensor) -> Sequence[Tensor]:
-        together = max(1, _TOGETHER // math.prod(self.geometry.padded))
-        return (x,) if len(x) <= together else torch.split(x, together)
+        return (x,) if len(x) <= self.together else torch.split(x, self.together)
 
     def _order(self, batch: int, device: torch.device) -> Order:
         """From the stages' maps to those of each path of each signal.

@@ -34,7 +34,6 @@ class Link:
         loss: (prediction, target) → loss of each output: squared error, Poisson deviance or log
             loss, NaN where the target is missing.
         anchored: The curvature scales with the target's own mean, by which steps are divided.
-        classes: Outputs are classes of one choice.
     """
 
     mean: Callable[[Tensor], Tensor]
@@ -42,7 +41,6 @@ class Link:
     settled: Callable[[Tensor, Tensor, Tensor], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
     anchored: bool = False
-    classes: bool = False
 
     def residual(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Target − prediction, 0 where the target is missing."""
@@ -96,6 +94,5 @@ LINKS: dict[str, Link] = {
         curvature=lambda p: p * (1 - p),
         settled=_softmax_settled,
         loss=lambda p, y: -y * torch.log(p.clamp_min(1e-12)),
-        classes=True,
     ),
 }

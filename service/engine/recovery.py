@@ -1,12 +1,15 @@
 """What is on disk → the state that was: the newest whole checkpoint, and the journal from there."""
 
 import time
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import structlog
 
 from scatonline.config import ModelSpec
 from scatonline.errors import ScatOnlineError
+from service.engine.ahead import look_ahead
 from service.engine.events import Event, apply, decode
 from service.engine.served import Served, ServedLimits
 from service.errors import CorruptRecord, ServiceError, StorageError
@@ -16,6 +19,8 @@ from service.storage.records import Position
 from service.telemetry import ModelInstruments
 
 _TOLD_EVERY_S = 5.0
+# Records that are read before they are applied.
+_AT_A_TIME = 32
 _log = structlog.get_logger(__name__)
 
 
@@ -76,18 +81,18 @@ def _replay(
     """Applies what a journal holds after a place."""
     started_s = told_s = time.monotonic()
     name, first, last = served.model.spec.name, after.number, journal.position.number
-    for record in journal.replay(after):
+    for number, event in _read(served, journal, after):
         try:
-            apply_again(served, decode(record.body))
+            apply_again(served, event)
         except CorruptRecord:
             raise
         except Exception as error:
-            raise _Broke(record.position.number) from error
+            raise _Broke(number) from error
         instruments.journal_replayed.inc()
         now_s = time.monotonic()
         if now_s - told_s > _TOLD_EVERY_S:
             told_s = now_s
-            done = (record.position.number - first) / (last - first)
+            done = (number - first) / (last - first)
             instruments.recovery_progress.set(done)
             instruments.recovery_seconds.set(now_s - started_s)
             _log.info("replaying", model=name, done=round(done, 3))
@@ -95,6 +100,14 @@ def _replay(
     instruments.recovery_seconds.set(time.monotonic() - started_s)
     if last > first:
         _log.info("replayed", model=name, records=last - first, event_number=served.model.event)
+
+
+def _read(served: Served, journal: Journal, after: Position) -> Iterator[tuple[int, Event[Any]]]:
+    """Events with their records' numbers; some at a time, so that they can be looked at ahead."""
+    records = journal.replay(after)
+    while some := [(r.position.number, decode(r.body)) for r in islice(records, _AT_A_TIME)]:
+        look_ahead([event for _, event in some], served)
+        yield from some
 
 
 def apply_again(served: Served, event: Event[Any]) -> None:

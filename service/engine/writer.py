@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 from scatonline.errors import ScatOnlineError
 from scatonline.reader import Reader
 from service.engine.admission import Admission, Linger
+from service.engine.ahead import look_ahead
 from service.engine.checks import StructureChecks
 from service.engine.events import Event, apply, encode
 from service.engine.inbox import Change, Inbox, Question
@@ -191,6 +192,7 @@ class Writer:
             raise
         self._set_storage_ready(True)
         number = self._journal.position.number - len(batch)
+        look_ahead([change.event for change in batch], self._served)
         for place, change in enumerate(batch, 1):
             if self.hurried:
                 # The journal has the rest for the next process, and no checkpoint will claim it.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scatonline.config import ModelSpec
 from scatonline.nested import CalibrationSet, NestedSpec, Session
-from scatonline.reader import prepare
+from scatonline.sample import prepare
 from service.calibration import settled
 from service.demo.presets import preset
 from service.errors import SettingsError

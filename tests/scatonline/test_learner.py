@@ -31,7 +31,7 @@ def likelihood(model: Model, sample: Sample) -> Tensor:
     mean = readout.link.mean(readout.weights[0] + z @ readout.weights[1:])
     target = torch.from_numpy(np.asarray(sample.target, np.float64))
     seen = ~torch.isnan(target)
-    halves = 1.0 if readout.link.classes else 0.5
+    halves = 1.0 if readout.spec.kind == "softmax" else 0.5
     loss = halves * readout.link.loss(mean[seen], target[seen])
     if readout.link.anchored:
         loss = loss / ((readout.total + 1) / (readout.seen + 1))[seen]

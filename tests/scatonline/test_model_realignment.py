@@ -10,9 +10,8 @@ import torch
 
 from scatonline.config import AdaptationSpec, LearningSpec, ModelSpec, RealignmentSpec
 from scatonline.model import Model
-from scatonline.reader import prepare
 from scatonline.realignment import Realignment
-from scatonline.sample import Sample
+from scatonline.sample import Sample, prepare
 from tests.scatonline.models import OUTPUTS, copied, specification, unlabelled
 
 CHANNELS, CLASSES, BLOCK = 6, len(OUTPUTS), 4
