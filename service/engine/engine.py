@@ -15,7 +15,7 @@ from scatonline.config import ModelSpec
 from scatonline.reader import Reader
 from scatonline.sample import Prediction
 from service.engine.events import AppliedDecision, Event, SampleArrived, StateReplaced
-from service.engine.export import packed, renamed, unpacked
+from service.engine.export import packed
 from service.engine.inbox import Change, Question
 from service.engine.reactions import Reactions
 from service.engine.saver import CheckpointSaver
@@ -191,13 +191,12 @@ class Engine:
         """What the model can be rolled back to, newest first; reads the disk."""
         return self._saver.summaries()
 
-    def roll_back(self, to_event: int) -> "Future[int]":
-        """Returns to a checkpoint; the future gets the model's event number. Reads the disk.
+    def rollback(self, to_event: int) -> StateReplaced:
+        """The event that returns to a checkpoint, to be submitted. Reads the disk.
 
         Raises:
             UnknownCheckpoint: there is no checkpoint of that event.
             CorruptRecord, StorageError: it cannot be read.
-            Overloaded, Unavailable: as :meth:`submit`.
         """
         checkpoint = self._saver.load(to_event)
         if checkpoint is None:
@@ -205,7 +204,7 @@ class Engine:
             raise UnknownCheckpoint(
                 f"to_event: got {to_event}, expected that of a checkpoint: {known}"
             )
-        return self.submit(StateReplaced(packed(checkpoint), "rollback", to_event))
+        return StateReplaced.by(checkpoint, "rollback")
 
     def export(self) -> "Future[Callable[[], bytes]]":
         """What makes a file of the model's present state; calling it takes a while.
@@ -219,16 +218,6 @@ class Engine:
             return lambda: packed(checkpoint)
 
         return self._ask(copied)
-
-    def take_over(self, content: bytes) -> "Future[int]":
-        """Takes an exported state over; the future gets the model's event number.
-
-        Raises:
-            CorruptRecord: it is no exported model, or has changed.
-            Overloaded, Unavailable: as :meth:`submit`.
-        """
-        checkpoint = renamed(unpacked(content), self.name)
-        return self.submit(StateReplaced(packed(checkpoint), "import", checkpoint.event))
 
     def drain(self) -> bool:
         """Refuses new work, applies what waits, writes a checkpoint and ends the writer's thread.

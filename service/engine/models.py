@@ -12,6 +12,7 @@ import structlog
 from scatonline.config import ModelSpec
 from scatonline.errors import ConfigError, DuplicateName
 from service.engine.engine import Engine
+from service.engine.events import StateReplaced
 from service.engine.export import renamed, unpacked
 from service.engine.notices import Exists, Notice, Notices
 from service.errors import (
@@ -186,8 +187,10 @@ class Models:
             self._forget(name)
         self._tell(name, entry.engine.report.event, exists=False)
 
-    def import_(self, content: bytes, name: str, replace: bool) -> tuple[str, int]:
-        """Makes a model from an exported one, or replaces the state of one that there is.
+    def import_(
+        self, content: bytes, name: str, replace: bool
+    ) -> tuple[Engine, StateReplaced | None]:
+        """Makes a model from an exported one, or reads the state for one that there is.
 
         Args:
             content: The file.
@@ -195,14 +198,13 @@ class Models:
             replace: Whether a model of that name may be replaced.
 
         Returns:
-            Its name and event number.
+            Its engine; and the event that replaces its state, to be submitted, where it was there.
 
         Raises:
             InvalidRequest: the file is damaged or something else.
             DuplicateName: there is a model of that name, and it is not to be replaced.
             StateVersionError: the state is of another format or specification.
             OverLimit, StorageError: as :meth:`create`.
-            Overloaded: too many events wait for the model that is to be replaced.
         """
         try:
             checkpoint = unpacked(content)
@@ -210,10 +212,9 @@ class Models:
             raise InvalidRequest(str(error)) from error
         name = name or checkpoint.spec["name"]
         if replace and name in self._entries:
-            return name, self.engine(name).take_over(content).result()
+            return self.engine(name), StateReplaced.by(renamed(checkpoint, name), "import")
         checkpoint = renamed(checkpoint, name)
-        engine = self.create(ModelSpec.from_dict(checkpoint.spec), checkpoint)
-        return name, engine.report.event
+        return self.create(ModelSpec.from_dict(checkpoint.spec), checkpoint), None
 
     def _entry(self, name: str) -> _Entry:
         entry = self._entries.get(name)

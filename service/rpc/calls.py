@@ -9,12 +9,17 @@ request.
 
 import asyncio
 import json
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from structlog.contextvars import bind_contextvars
 
 from service._generated import scatonline_pb2 as pb
 from service.engine import LearningSet, Models
 from service.rpc import converters, reports
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Calls:
@@ -26,6 +31,7 @@ class Calls:
 
     def __init__(self, models: Models) -> None:
         self.models = models
+        self._turn = asyncio.Lock()
 
     async def open_session(self, request: pb.OpenSessionRequest) -> pb.OpenSessionReply:
         """Starts a session."""
@@ -105,8 +111,8 @@ class Calls:
     async def roll_back(self, request: pb.RollbackRequest) -> pb.RollbackReply:
         """Returns a model to a checkpoint."""
         engine = self.models.engine(request.model)
-        done = await asyncio.to_thread(engine.roll_back, request.to_event)
-        return pb.RollbackReply(event=await asyncio.wrap_future(done))
+        event = await asyncio.to_thread(engine.rollback, request.to_event)
+        return pb.RollbackReply(event=await asyncio.wrap_future(engine.submit(event)))
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsReply:
         """Names of all models."""
@@ -124,10 +130,29 @@ class Calls:
     async def create_model(self, request: pb.CreateModelRequest) -> pb.CreateModelReply:
         """Makes a model."""
         spec = converters.specification(request)
-        engine = await asyncio.to_thread(self.models.create, spec)
+        engine = await self._in_turn(self.models.create, spec)
         return pb.CreateModelReply(model=engine.name)
 
     async def delete_model(self, request: pb.DeleteModelRequest) -> pb.DeleteModelReply:
         """Deletes a model."""
-        await asyncio.to_thread(self.models.delete, request.model, request.confirm)
+        await self._in_turn(self.models.delete, request.model, request.confirm)
         return pb.DeleteModelReply()
+
+    async def import_model(self, content: bytes, name: str, replace: bool) -> pb.ImportModelReply:
+        """Makes a model of a file, or replaces one."""
+        engine, state = await self._in_turn(self.models.import_, content, name, replace)
+        if state is None:
+            return pb.ImportModelReply(model=engine.name, event=engine.report.event)
+        event = await asyncio.wrap_future(engine.submit(state))
+        return pb.ImportModelReply(model=engine.name, event=event)
+
+    async def _in_turn(self, change: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Changes what models there are, in a thread, one call after the other.
+
+        One that nobody waits for any more when its turn comes is not begun; one that has begun is
+        brought to its end before the next.
+        """
+        await self._turn.acquire()
+        changing = asyncio.ensure_future(asyncio.to_thread(change, *args, **kwargs))
+        changing.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(changing)

@@ -204,7 +204,7 @@ class Servicer(scatonline_pb2_grpc.ScatOnlineServicer):
         self, request_iterator: AsyncIterator[pb.ImportModelRequest], context: Context
     ) -> pb.ImportModelReply:
         """As the proto says."""
-        done = received(self._calls.models, request_iterator, self._limits.import_bytes)
+        done = received(self._calls, request_iterator, self._limits.import_bytes)
         return await self._answer(done, "", context)
 
     async def _answer(self, reply: Awaitable[T], model: str, context: Context) -> T:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from service._generated import scatonline_pb2 as pb
 from service.engine import Models
 from service.errors import InvalidRequest, OverLimit
+from service.rpc.calls import Calls
 
 # Fits the smallest limit on messages that the settings allow.
 PART_BYTES = 2**15
@@ -25,7 +26,7 @@ async def parts(models: Models, name: str) -> AsyncIterator[pb.Part]:
 
 
 async def received(
-    models: Models, requests: AsyncIterator[pb.ImportModelRequest], most_bytes: int
+    calls: Calls, requests: AsyncIterator[pb.ImportModelRequest], most_bytes: int
 ) -> pb.ImportModelReply:
     """Makes a model of the parts that come, or replaces one.
 
@@ -46,7 +47,4 @@ async def received(
             )
     if first is None:
         raise InvalidRequest("data: got nothing, expected the parts of an exported model")
-    name, event = await asyncio.to_thread(
-        models.import_, bytes(content), first.model, first.replace
-    )
-    return pb.ImportModelReply(model=name, event=event)
+    return await calls.import_model(bytes(content), first.model, first.replace)

@@ -8,9 +8,10 @@ import numpy as np
 from scatonline import state
 from scatonline.structure import StructureDecision
 from service.engine.events.event import Arrays, Event, Values
-from service.engine.export import unpacked
+from service.engine.export import packed, unpacked
 from service.engine.served import Served
 from service.errors import OverLimit
+from service.storage.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ class StateReplaced(Event[int]):
     content: bytes
     origin: str
     event: int
+
+    @classmethod
+    def by(cls, checkpoint: Checkpoint, origin: str) -> Self:
+        """Replaced by the state of a checkpoint."""
+        return cls(packed(checkpoint), origin, checkpoint.event)
 
     def check(self, served: Served) -> None:
         """Refuses a damaged state, and one of another specification."""
