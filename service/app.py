@@ -14,7 +14,7 @@ import structlog
 import torch
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from service.engine import Models, Notices
+from service.engine import InProcess, InThreads, Models, Notices
 from service.errors import SettingsError
 from service.opening import Opener
 from service.rpc import RpcServer
@@ -22,7 +22,13 @@ from service.security.entrance import Entrance
 from service.settings import Settings
 from service.storage.failpoints import arm_from_environment
 from service.storage.folder import FolderLock
-from service.telemetry import Instruments, MetricsPage, ModelReport, ReportCollector
+from service.telemetry import (
+    Instruments,
+    MetricsPage,
+    ModelReport,
+    ReportCollector,
+    show_check_process,
+)
 
 VERSION = version("scatonline")
 _log = structlog.get_logger(__name__)
@@ -119,11 +125,14 @@ class App:
             settings.security, settings.server, settings.metrics, instruments.entrance
         )
         notices = Notices()
+        process = InProcess()
+        show_check_process(registry, lambda: process.pid)
         opener = Opener(
             settings,
             device,
             instruments,
             notices,
+            checks=process if device == "cpu" else InThreads(),
             on_failure=on_failure,
             on_storage=self._storage_changed,
         )
@@ -136,6 +145,7 @@ class App:
         )
         with ExitStack() as opened:
             opened.enter_context(FolderLock(settings.storage.directory))
+            opened.callback(process.close)
             registry.register(ReportCollector(self._reports))
             # First, so that it shows how far recovery is.
             self._page = MetricsPage(

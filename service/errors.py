@@ -10,6 +10,7 @@
     ├── Overloaded          too much is under way for now
     ├── OverLimit           more than the settings allow, however often it is sent
     ├── Unavailable         the service is stopping
+    ├── CheckLost           the process of structure checks ended in the middle of one
     ├── SettingsError       a settings file, key or environment variable is wrong
     └── StorageError        a folder cannot be used
         ├── CorruptRecord   a stored record does not match its checksum
@@ -51,6 +52,10 @@ class OverLimit(ServiceError):
 
 class Unavailable(ServiceError):
     """The service is stopping and takes nothing new."""
+
+
+class CheckLost(ServiceError):
+    """The process of structure checks ended in the middle of one; a new one runs the next."""
 
 
 class SettingsError(ServiceError):

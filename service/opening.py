@@ -9,6 +9,7 @@ from scatonline.config import ModelSpec
 from scatonline.model import Model
 from service.calibration import settled
 from service.engine import (
+    CheckPlace,
     CheckpointSaver,
     Engine,
     EngineLimits,
@@ -37,6 +38,7 @@ class Opener:
         device: Where models live: `cpu`, `cuda` or `cuda:N`.
         instruments: Instruments of the process.
         notices: Whom to tell what happens.
+        checks: Where structure checks run.
         on_failure: Called if a writer's thread dies of an unexpected error.
         on_storage: Called when a model's disk takes nothing, or takes something again.
     """
@@ -48,6 +50,7 @@ class Opener:
         instruments: Instruments,
         notices: Notices,
         *,
+        checks: CheckPlace,
         on_failure: Callable[[], object],
         on_storage: Callable[[], object],
     ) -> None:
@@ -55,6 +58,7 @@ class Opener:
         self._device = device
         self._instruments = instruments
         self._notices = notices
+        self._checks = checks
         self._on_failure = on_failure
         self._on_storage = on_storage
 
@@ -118,6 +122,7 @@ class Opener:
             saver,
             own,
             reactions=reactions,
+            place=self._checks,
             limits=EngineLimits(bounds),
             on_failure=self._on_failure,
         )

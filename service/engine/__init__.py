@@ -5,6 +5,7 @@ together with others), the journal (stored), `events` (applied to what is `serve
 (published and answered), `reactions` (told).
 """
 
+from service.engine.checking import CheckPlace, InProcess, InThreads
 from service.engine.engine import Engine, EngineLimits
 from service.engine.events import (
     AppliedDecision,
@@ -36,6 +37,7 @@ from service.engine.writer import WriterLimits
 
 __all__ = [
     "AppliedDecision",
+    "CheckPlace",
     "CheckpointSaver",
     "CheckpointWritten",
     "Engine",
@@ -44,6 +46,8 @@ __all__ = [
     "Event",
     "Exists",
     "Frozen",
+    "InProcess",
+    "InThreads",
     "LabelArrived",
     "LearningSet",
     "Models",

@@ -1,14 +1,13 @@
 """Structure checks of one model: run beside the writer, one at a time, never silently lost."""
 
-import threading
-import time
+from concurrent import futures
 from concurrent.futures import Future
 from contextvars import copy_context
 
 import structlog
 
 from scatonline.model import Model
-from scatonline.structure import StructureCheck
+from service.engine.checking import CheckPlace, Finding
 from service.engine.events import AppliedDecision, StructureDecided
 from service.engine.inbox import Change, Inbox, Question
 from service.errors import NotReady, Unavailable
@@ -24,6 +23,7 @@ class StructureChecks:
 
     Args:
         inbox: The writer's queue, which takes the decision as one more event.
+        place: Where they run.
         instruments: The model's instruments.
 
     Attributes:
@@ -32,13 +32,14 @@ class StructureChecks:
         last_decision: Newest decision since the process started, as it was applied.
     """
 
-    def __init__(self, inbox: Inbox, instruments: ModelInstruments) -> None:
+    def __init__(self, inbox: Inbox, place: CheckPlace, instruments: ModelInstruments) -> None:
         self.ended = 0
         self.failures = 0
         self.last_decision: AppliedDecision | None = None
         self._inbox = inbox
+        self._place = place
         self._instruments = instruments
-        self._thread: threading.Thread | None = None
+        self._finding: Future[Finding] | None = None
         self._applied: Future[AppliedDecision] | None = None
         self._not_before_event = 0
 
@@ -52,7 +53,9 @@ class StructureChecks:
 
         Args:
             model: The writer's model.
-            applied: Gets the decision once it was applied, or the error that ended the check.
+            applied: Gets the decision once it was applied, or the error that ended the check. If it
+                was cancelled before, nothing is started; from then on it cannot be cancelled, and
+                the decision is applied whether or not anybody still waits for it.
 
         Raises:
             NotReady: a check is running, or the window is too short.
@@ -62,16 +65,13 @@ class StructureChecks:
         check = model.structure_check()
         if check is None:
             raise NotReady(f"model {model.spec.name!r}: {model.structure_ready()}")
-        self._applied = applied
-        # A daemon, so that a long check cannot keep a stopping process alive; in the writer's
-        # context, which its lines in the log name.
-        self._thread = threading.Thread(
-            target=copy_context().run,
-            args=(self._run, check),
-            name=f"check-{model.spec.name}",
-            daemon=True,
-        )
-        self._thread.start()
+        if not applied.set_running_or_notify_cancel():
+            return
+        finding = self._place.start(check)
+        self._applied, self._finding = applied, finding
+        # In the writer's context, which its lines in the log name.
+        context = copy_context()
+        finding.add_done_callback(lambda done: context.run(self._found, done))
 
     def begin_if_due(self, model: Model) -> None:
         """Starts a check when the model's schedule wants one."""
@@ -92,29 +92,30 @@ class StructureChecks:
             self._applied.set_exception(
                 Unavailable("the service is stopping; the structure check was dropped")
             )
+        if self._finding is not None:
+            self._place.give_up(self._finding)
 
     def wait(self, seconds: float) -> bool:
         """Waits for a running check to end; False if it has not."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        return self._thread is None or not self._thread.is_alive()
+        if self._finding is None:
+            return True
+        return not futures.wait([self._finding], seconds).not_done
 
-    def _run(self, check: StructureCheck) -> None:
-        """The check's own thread."""
-        started = time.perf_counter()
+    def _found(self, finding: "Future[Finding]") -> None:
+        """A check has ended, in a thread of its place."""
         try:
-            decision = check.run()
+            found = finding.result()
         except Exception as error:  # noqa: BLE001 (logged, and told to whoever asked)
             failure = error
-            finding: Change[AppliedDecision] | Question[None] = Question(
+            task: Change[AppliedDecision] | Question[None] = Question(
                 lambda served: self._end_in_failure(served.model, failure)
             )
         else:
-            self._instruments.check_duration.observe(time.perf_counter() - started)
-            finding = Change(StructureDecided(decision))
-            finding.result.add_done_callback(self._end)
+            self._instruments.check_duration.observe(found.seconds)
+            task = Change(StructureDecided(found.decision))
+            task.result.add_done_callback(self._end)
         try:
-            self._inbox.put(finding, bounded=False)
+            self._inbox.put(task, bounded=False)
         except Unavailable as reason:
             _log.info("structure_decision_dropped", reason=str(reason))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scatonline.config import ModelSpec
 from scatonline.reader import Reader
 from scatonline.sample import Prediction
+from service.engine.checking import CheckPlace
 from service.engine.events import AppliedDecision, Event, SampleArrived, StateReplaced
 from service.engine.export import packed
 from service.engine.inbox import Change, Question
@@ -61,6 +62,7 @@ class Engine:
         saver: Writes its checkpoints.
         instruments: Its Prometheus instruments.
         reactions: Tells the world what happens to the model.
+        place: Where structure checks run.
         limits: Bounds.
         on_failure: Called once if the writer's thread dies of an unexpected error.
     """
@@ -73,6 +75,7 @@ class Engine:
         instruments: ModelInstruments,
         *,
         reactions: Reactions,
+        place: CheckPlace,
         limits: EngineLimits,
         on_failure: Callable[[], object],
     ) -> None:
@@ -85,7 +88,13 @@ class Engine:
         self._limits = limits
         self._on_failure = on_failure
         self._writer = Writer(
-            served, journal, saver, instruments, reactions=reactions, limits=limits.writer
+            served,
+            journal,
+            saver,
+            instruments,
+            reactions=reactions,
+            place=place,
+            limits=limits.writer,
         )
         self._waiting = Waiting(served.model.event)
         self._readers = ThreadPoolExecutor(limits.readers, thread_name_prefix=f"read-{self.name}")

@@ -14,6 +14,7 @@ from scatonline.errors import ScatOnlineError
 from scatonline.reader import Reader
 from service.engine.admission import Admission, Linger
 from service.engine.ahead import look_ahead
+from service.engine.checking import CheckPlace
 from service.engine.checks import StructureChecks
 from service.engine.events import Event, apply, encode
 from service.engine.inbox import Change, Inbox, Question
@@ -62,6 +63,7 @@ class Writer:
         saver: Writes its checkpoints.
         instruments: Its Prometheus instruments.
         reactions: Tells the world what happens to the model.
+        place: Where structure checks run.
         limits: Bounds.
 
     Attributes:
@@ -81,11 +83,12 @@ class Writer:
         instruments: ModelInstruments,
         *,
         reactions: Reactions,
+        place: CheckPlace,
         limits: WriterLimits,
     ) -> None:
         model = served.model
         self.inbox = Inbox(model.spec.name, limits.queue_depth)
-        self.checks = StructureChecks(self.inbox, instruments)
+        self.checks = StructureChecks(self.inbox, place, instruments)
         self.reporter = Reporter(model, instruments, limits.report_every_s, reactions.drifted)
         self.reader: Reader = model.reader()
         self.storage_ready = True

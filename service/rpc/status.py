@@ -23,6 +23,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     errors.OverLimit: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.CheckLost: StatusCode.ABORTED,
     errors.UnknownCheckpoint: StatusCode.NOT_FOUND,
     errors.SettingsError: StatusCode.INVALID_ARGUMENT,
     errors.CorruptRecord: StatusCode.DATA_LOSS,

@@ -9,6 +9,7 @@ from service.telemetry.latency import Latency, LatencySummary
 from service.telemetry.logs import configure_log
 from service.telemetry.model_instruments import ModelInstruments
 from service.telemetry.page import MetricsPage
+from service.telemetry.process import show_check_process
 from service.telemetry.report import ModelReport
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "ModelReport",
     "ReportCollector",
     "configure_log",
+    "show_check_process",
 ]

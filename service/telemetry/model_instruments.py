@@ -52,7 +52,7 @@ class ModelInstruments(Table):
     )
     check_duration = histogram(
         "structure_check_duration_seconds",
-        "Time that a structure check ran beside the writer.",
+        "Time that a structure check computed beside the writer.",
         CHECK_SECONDS,
     )
     check_failures = counter(

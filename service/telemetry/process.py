@@ -1,7 +1,7 @@
-"""What the process is and takes: build, memory, processor time, memory of the GPU."""
+"""What the processes are and take: build, memory, processor time, memory of the GPU."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
@@ -32,6 +32,18 @@ def show_process(registry: CollectorRegistry, version: str, device: str) -> None
     registry.register(DeviceMemory(device))
 
 
+def show_check_process(registry: CollectorRegistry, pid: Callable[[], int | None]) -> None:
+    """Registers what the process of structure checks takes; no series while there is none.
+
+    Args:
+        registry: Where it is registered.
+        pid: Its number; None while there is none.
+    """
+    ProcessCollector(
+        namespace=f"{PREFIX}structure_check", pid=lambda: pid() or _NOBODY, registry=registry
+    )
+
+
 class DeviceMemory(Collector):
     """Memory of the GPU at scrape time; no series where models compute on the processor.
 
@@ -54,6 +66,8 @@ class DeviceMemory(Collector):
             yield family
 
 
+# Names no folder of /proc.
+_NOBODY = "nobody"
 _MEMORY = {
     "allocated": "Memory of the GPU that this process's tensors take.",
     "reserved": "Memory of the GPU that this process holds, its allocator's cache included.",

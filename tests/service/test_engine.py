@@ -15,7 +15,7 @@ from scatonline.config import ModelSpec
 from scatonline.errors import DuplicateName
 from scatonline.model import Model
 from scatonline.sample import Sample
-from service.engine import Engine, Event, Notices, SampleArrived, Served, SessionOpened
+from service.engine import Engine, Event, InThreads, Notices, SampleArrived, Served, SessionOpened
 from service.engine.events import records
 from service.errors import NotReady, Overloaded, Unavailable
 from service.opening import Opener
@@ -70,6 +70,7 @@ def make(tmp_path: Path, failed: threading.Event) -> Iterator[Callable[..., Engi
             "cpu",
             Instruments(CollectorRegistry(), "0"),
             Notices(),
+            checks=InThreads(),
             on_failure=failed.set,
             on_storage=lambda: None,
         )
@@ -306,12 +307,16 @@ def test_a_writer_that_dies_tells_everyone(
 class BrokenCheck:
     """A structure check that ends in an error."""
 
+    spec = ModelSpec.from_dict(ENCODER)
+
     def run(self) -> Any:
         raise ZeroDivisionError("no window")
 
 
 class EndlessCheck:
     """A structure check that runs until it is released."""
+
+    spec = ModelSpec.from_dict(ENCODER)
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -349,6 +354,22 @@ def test_one_check_at_a_time(make: Callable[..., Engine], monkeypatch: pytest.Mo
     assert engine.submit(arrival(0)).result(30).learned
     endless.released.set()
     assert isinstance(first.exception(30), RuntimeError)
+
+
+def test_a_check_taken_back_before_its_turn_is_not_begun(make: Callable[..., Engine]) -> None:
+    engine = make()
+    for index in range(45):
+        engine.submit(arrival(index)).result(30)
+    eventually(lambda: engine.status(with_hash=False).result(30).checks == 1, 60)
+    pause = Pause()
+    engine.submit(pause)
+    pause.begun.wait(30)
+    asked = engine.check_structure()
+    assert asked.cancel()
+    pause.released.set()
+    status = engine.status(with_hash=False).result(30)
+    assert (status.check_running, status.checks) == (False, 1)
+    assert engine.check_structure().result(60).decision.look == 2
 
 
 def test_draining_drops_a_running_check(

@@ -1,5 +1,6 @@
 """docs/metrics.md and the registry agree both ways; series follow the model."""
 
+import os
 import platform
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from prometheus_client.core import Metric
 from scatonline.drift import FilterReport
 from scatonline.families import FAMILIES
 from service.client import Client
-from service.telemetry import Instruments, ModelReport, ReportCollector
+from service.telemetry import Instruments, ModelReport, ReportCollector, show_check_process
 from tests.service.running import (
     ENCODER,
     LocalService,
@@ -90,6 +91,7 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> dict[str, Metric]:
     instruments = Instruments(registry, "1.2.3", "cuda:0")
     instruments.of_model("m")
     instruments.count_rejected("m", "not_found")
+    show_check_process(registry, os.getpid)
     registry.register(ReportCollector(lambda: [report(filter_report(0))]))
     return {exposed_name(metric): metric for metric in registry.collect()}
 
