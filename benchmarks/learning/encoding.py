@@ -78,20 +78,25 @@ def run(quick: bool) -> dict[str, Any]:
     specs = contenders()
     if quick:
         specs = {name: specs[name] for name in (_FIXED, _LEARNED, _ALONE)}
-    predicted = {BASELINE: list(Ridge(shown).run())}
+    found = {BASELINE: _scored(BASELINE, list(Ridge(shown).run()), shown)}
     retreats: dict[str, int] = {}
     opened: dict[str, list[float]] = {}
     for name, spec in specs.items():
-        predicted[name], retreats[name], opened[name] = _through(spec, shown, fresh=name == _ALONE)
+        predicted, retreats[name], opened[name] = _through(spec, shown, fresh=name == _ALONE)
+        found[name] = _scored(name, predicted, shown)
     return {
         "days": [day.name for day in shown],
         "retreats": retreats,
         "opened_s": {name: s for name, s in opened.items() if specs[name].readout.prior != "flat"},
-        "scores": {
-            name: [scores(p, day.counts) for p, day in zip(every, shown, strict=True)]
-            for name, every in predicted.items()
-        },
+        "scores": found,
     }
+
+
+def _scored(name: str, predicted: list[Floats], shown: list[Day]) -> list[dict[str, float]]:
+    """Scores of every day, told at once: all models take long."""
+    every = [scores(p, day.counts) for p, day in zip(predicted, shown, strict=True)]
+    print(f"encoding, {name}: {every}", flush=True)
+    return every
 
 
 def _through(

@@ -46,7 +46,10 @@ def run(quick: bool) -> dict[str, Any]:
     if quick:
         day = day.head(330)
         del specs["recursive"]
-    every = {name: scores(stream(Model(spec), day), day.counts) for name, spec in specs.items()}
+    every = {}
+    for name, spec in specs.items():
+        every[name] = scores(stream(Model(spec), day), day.counts)
+        print(f"places, {name}: {every[name]}", flush=True)
     return {"day": day.name, "scores": every}
 
 
