@@ -67,7 +67,7 @@ class Score:
             Its loss, see :func:`loss_of`.
         """
         p, y = prediction.astype(np.float64), target.astype(np.float64)
-        terms = _terms(self.kind, p[None], y[None])
+        terms = np.array(_terms(self.kind, p, y))
         self.sums += terms
         self.ring[self.samples % RECENT] = p, y
         self.samples += 1
@@ -82,7 +82,7 @@ class Score:
         if not self.samples:
             return {}
         ring = self.ring[: min(self.samples, RECENT)]
-        return _scores(self.kind, _terms(self.kind, ring[:, 0], ring[:, 1]))
+        return _scores(self.kind, _summed(self.kind, ring[:, 0], ring[:, 1]))
 
     def arrays(self) -> dict[str, Floats]:
         """State that a checkpoint keeps."""
@@ -98,7 +98,7 @@ def score(
     kind: str, predictions: NDArray[np.floating[Any]], targets: NDArray[np.floating[Any]]
 ) -> dict[str, float]:
     """Scores of ``(samples, outputs)`` predictions against targets, NaN where missing."""
-    return _scores(kind, _terms(kind, predictions.astype(np.float64), targets.astype(np.float64)))
+    return _scores(kind, _summed(kind, predictions.astype(np.float64), targets.astype(np.float64)))
 
 
 def loss_of(
@@ -106,7 +106,7 @@ def loss_of(
 ) -> float:
     """Squared error or Poisson deviance, mean over observed outputs, or log loss, of one sample."""
     p, y = prediction.astype(np.float64), target.astype(np.float64)
-    return _loss(kind, _terms(kind, p[None], y[None]))
+    return _loss(kind, np.array(_terms(kind, p, y)))
 
 
 def combine(kind: str, sessions: Mapping[str, Score], active: str | None = None) -> ScoreReport:
@@ -133,20 +133,24 @@ _SUMS = {
 }
 
 
-def _terms(kind: str, p: Floats, y: Floats) -> Floats:
-    """The sums' increments of ``(samples, outputs)``: ``(sums, outputs)``."""
+def _summed(kind: str, p: Floats, y: Floats) -> Floats:
+    """The sums of ``(samples, outputs)``: ``(sums, outputs)``."""
+    return np.array([term.sum(0) for term in _terms(kind, p, y)])
+
+
+def _terms(kind: str, p: Floats, y: Floats) -> list[Floats]:
+    """What one sample, or each of several, adds to every sum: ``(…, outputs)`` each."""
     if kind == "softmax":
-        chosen = np.eye(p.shape[1])[p.argmax(1)]
+        chosen = np.eye(p.shape[-1])[p.argmax(-1)]
         log_loss = -y * np.log(np.maximum(p, 1e-12))
-        terms = [np.ones_like(y), y * chosen, y, log_loss]
-        return np.asarray(np.stack(terms).sum(1))
+        return [np.ones_like(y), y * chosen, y, log_loss]
     seen = ~np.isnan(y)
     y, p = np.where(seen, y, 0.0), np.where(seen, p, 0.0)
     terms = [seen.astype(np.float64), y, p, y * y, p * p, y * p, (y - p) ** 2]
     if kind == "poisson":
         log_y = np.log(np.where(y > 0, y, 1.0))
         terms += [y * log_y, y * np.log(np.maximum(p, _RATE_FLOOR))]
-    return np.array([term.sum(0) for term in terms])
+    return terms
 
 
 def _loss(kind: str, terms: Floats) -> float:

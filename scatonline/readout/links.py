@@ -8,10 +8,12 @@ Steps are *implicit* (Kulis & Bartlett 2010): a step moves η by q·(target − 
 *after* the step, so it cannot overshoot however steep the link is. ``settled`` solves for that m.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from scipy.special import wrightomega
 from torch import Tensor
 
 # Rates beyond e^±_RATE_LIMIT per bin mean a runaway predictor, not a cell.
@@ -53,17 +55,24 @@ def _poisson_deviance(rate: Tensor, count: Tensor) -> Tensor:
 
 
 def _poisson_settled(eta: Tensor, count: Tensor, q: Tensor) -> Tensor:
-    """M = w/q with w + log w = log q + η + q·count: Lambert's function, by Newton's method.
-
-    Rising and concave in w, so that after a step Newton never crosses the root; from these starts
-    it is there to rounding, however steep the link and however long the step.
-    """
+    """M = w/q with w + log w = log q + η + q·count."""
     q = q.clamp_min(1e-12)
     goal = (torch.log(q) + eta + q * count).clamp_min(_LEAST_LOG)
+    on_processor = goal.device.type == "cpu"
+    w = torch.from_numpy(wrightomega(goal.numpy())) if on_processor else omega(goal)
+    return (w / q).clamp(math.exp(-_RATE_LIMIT), math.exp(_RATE_LIMIT))
+
+
+def omega(goal: Tensor) -> Tensor:
+    """Wright's function, w + log w = goal, by Newton's method: SciPy's, for any device.
+
+    Rising and concave in w, so that after a step Newton never crosses the root; from these starts
+    it is there to rounding, however large the goal is, and however small down to −700.
+    """
     w = torch.where(goal > 1, goal - torch.log(goal.clamp_min(1)), goal.clamp_max(1).exp())
     for _ in range(_NEWTON_STEPS):
         w = w * (1 + goal - torch.log(w)) / (1 + w)
-    return (torch.log(w) - torch.log(q)).clamp(-_RATE_LIMIT, _RATE_LIMIT).exp()
+    return w
 
 
 def _softmax_settled(eta: Tensor, choice: Tensor, q: Tensor) -> Tensor:

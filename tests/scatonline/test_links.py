@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
+from scipy.special import wrightomega
 from torch import Tensor
 
 from scatonline.readout import LINKS
+from scatonline.readout.links import omega
 
 LIMIT = 8.0
 
@@ -52,6 +54,12 @@ def test_poisson_step_solves_its_equation(eta: float, y: int, q: float) -> None:
     root = optimize.brentq(excess, low, high, xtol=1e-13)
     expected = math.exp(min(max(root, -LIMIT), LIMIT))
     assert m == pytest.approx(expected, rel=1e-6)
+
+
+@settings(max_examples=300)
+@given(goal=st.floats(-700, 1e9))
+def test_a_step_is_the_same_on_every_device(goal: float) -> None:
+    assert float(omega(row(goal))) == pytest.approx(float(wrightomega(goal)), rel=1e-12)
 
 
 @settings(max_examples=50)
