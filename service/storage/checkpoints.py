@@ -24,7 +24,8 @@ from typing import Any
 import structlog
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.numpy import save
+from safetensors.torch import load
 
 from service.errors import CorruptRecord, StorageError
 from service.storage.failpoints import reach
@@ -248,7 +249,9 @@ def now_s() -> float:
 
 def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
     contents = {
-        TENSORS: save(checkpoint.tensors),
+        # As arrays: for each size of a tensor that it has not seen, safetensors.torch leaves types
+        # behind that are never freed, and the number of samples that wait makes many sizes.
+        TENSORS: save({name: tensor.numpy() for name, tensor in checkpoint.tensors.items()}),
         META: json.dumps(checkpoint.meta).encode(),
         SERVICE: checkpoint.service,
     }

@@ -1,12 +1,15 @@
 """Checkpoints are whole or absent; a damaged one is never loaded and never hides a good one."""
 
+import ctypes
 import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from pydantic import TypeAdapter
 
@@ -42,6 +45,28 @@ def checkpoint(event: int) -> Checkpoint:
 @pytest.fixture
 def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "m", keep=3)
+
+
+def test_what_is_written_leaves_nothing_behind_in_memory(store: CheckpointStore) -> None:
+    store.save(checkpoint(0))
+    before = len(ctypes._pointer_type_cache)  # type: ignore[attr-defined]
+    for size in range(20):
+        several = replace(checkpoint(size), tensors={"waiting": torch.zeros(size, 7)})
+        store.save(several)
+    assert len(ctypes._pointer_type_cache) == before  # type: ignore[attr-defined]
+
+
+def test_tensors_are_written_as_safetensors_does(store: CheckpointStore) -> None:
+    tensors = {
+        "none": torch.zeros(0, 3),
+        "one": torch.tensor(7),
+        "flags": torch.tensor([True, False]),
+        "bytes": torch.arange(5, dtype=torch.uint8),
+        "double": torch.rand(3, 2, dtype=torch.float64),
+        "single": torch.rand(2, 1, 3),
+    }
+    path = store.save(replace(checkpoint(1), tensors=tensors))
+    assert (path / "tensors.safetensors").read_bytes() == safetensors.torch.save(tensors)
 
 
 def alive(name: str) -> Served:
