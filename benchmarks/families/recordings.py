@@ -27,8 +27,7 @@ from scatonline.config import (
 )
 from scatonline.features import Standardiser
 from scatonline.model import Model
-from scatonline.sample import prepare
-from scatonline.sample import Sample
+from scatonline.sample import Sample, prepare
 from service.recordings import first_labelled, load
 
 # Learned and held-out samples come in blocks of this many neighbours.
