@@ -12,6 +12,7 @@ import yaml
 SERIES = {"histogram": ("_bucket", "_count", "_sum")}
 NOT_SHOWN = {
     "process_virtual_memory_bytes": "address space says nothing about memory where CUDA is loaded",
+    "scatonline_structure_check_process_virtual_memory_bytes": "nor where PyTorch is",
 }
 # What Grafana puts in before it asks Prometheus.
 VARIABLES = {"$__rate_interval": "1m", "$model": ".*", "$layer": ".*", "$scale": ".*"}
