@@ -18,6 +18,7 @@ from service.engine.checking import CheckPlace
 from service.engine.checks import StructureChecks
 from service.engine.events import Event, apply, encode
 from service.engine.inbox import Change, Inbox, Question
+from service.engine.outbox import Outbox
 from service.engine.reactions import Reactions
 from service.engine.recovery import recovered
 from service.engine.reporter import Reporter
@@ -106,6 +107,7 @@ class Writer:
         )
         self._under_way: list[Change[Any]] = []
         self._hurried = threading.Event()
+        self._outbox = Outbox()
         self._probed_s = 0.0
         self._published: Callable[[int], object] = lambda _: None
         self._ended: Callable[[bool], object] = lambda _: None
@@ -194,8 +196,12 @@ class Writer:
             _refuse(batch, error)
             raise
         self._set_storage_ready(True)
-        number = self._journal.position.number - len(batch)
         look_ahead([change.event for change in batch], self._served)
+        self._apply_all(batch, durable)
+        self._give_out()
+
+    def _apply_all(self, batch: list[Change[Any]], durable: "Future[None]") -> None:
+        number = self._journal.position.number - len(batch)
         for place, change in enumerate(batch, 1):
             if self.hurried:
                 # The journal has the rest for the next process, and no checkpoint will claim it.
@@ -207,6 +213,7 @@ class Writer:
                 _refuse(batch[place - 1 :], error)
                 raise
             if not self._answered(change, applied):
+                # What was applied before it goes out once the state is whole again.
                 self._heal(number + place, batch[place:])
                 return
 
@@ -236,7 +243,7 @@ class Writer:
         return applied
 
     def _answered(self, change: Change[Any], applied: "Future[Any]") -> bool:
-        """Publishes and answers an event; False if something that nobody foresaw broke it."""
+        """Has an event answered; False if something that nobody foresaw broke it."""
         error = applied.exception()
         if error is not None:
             foreseen = isinstance(error, ScatOnlineError | ServiceError)
@@ -244,11 +251,18 @@ class Writer:
                 _log.error("event_broke", exc_info=error, **_place(change))
             change.result.set_exception(error)
             return foreseen
-        self._publish()
         self._react(change.event, applied.result())
-        reach("event.published")
-        change.result.set_result(applied.result())
+        self._outbox.put(change, applied.result())
+        if self._outbox.due:
+            self._give_out()
         return True
+
+    def _give_out(self) -> None:
+        """Publishes a reader, and answers the events that it contains."""
+        if self._outbox:
+            self._publish()
+            reach("event.published")
+            self._outbox.empty()
 
     def _react(self, event: Event[Any], result: object) -> None:
         if self._reactions.applied(event, result, self._served):
