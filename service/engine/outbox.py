@@ -26,7 +26,6 @@ class Outbox:
             self._since_s = time.monotonic()
         self._held.append((change, result))
 
-    @property
     def due(self) -> bool:
         """Whether the first one has been held for long enough."""
         return bool(self._held) and time.monotonic() - self._since_s >= _LONGEST_S

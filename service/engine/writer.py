@@ -253,7 +253,7 @@ class Writer:
             return foreseen
         self._react(change.event, applied.result())
         self._outbox.put(change, applied.result())
-        if self._outbox.due:
+        if self._outbox.due():
             self._give_out()
         return True
 
