@@ -23,6 +23,7 @@ from scatonline.autograd import Gradients, first_derivative_only
 from scatonline.cascade import Use
 from scatonline.fourier import crop, fold_filters
 from scatonline.kernels import bank as kernels
+from scatonline.kernels.arrays import Doubles
 
 # Keeps a division, and its slope, finite where no filter has energy.
 _NOTHING = 1e-100
@@ -163,7 +164,7 @@ class _Folded(torch.autograd.Function):
         return torch.from_numpy(total.reshape(-1, *ctx.grid)), None, None, None
 
 
-def _planes(grids: Tensor) -> kernels.Doubles:
+def _planes(grids: Tensor) -> Doubles:
     """``(rows, M, N)``; over time M is 1."""
-    array: kernels.Doubles = grids.numpy()
+    array: Doubles = grids.numpy()
     return array if array.ndim == 3 else array[:, None]

@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scatonline.kernels.cascade import Reals
+from scatonline.kernels.arrays import Reals
 
 
 def planes(maps: Tensor) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scatonline.cascade.arrays import planes
 from scatonline.fourier import crop, fold, low_pass, low_pass_to_input
-from scatonline.kernels import cascade as kernels
+from scatonline.kernels.spectra import averaged, averaged_to_input
 
 _ROUNDING = 1e-14
 
@@ -132,7 +132,7 @@ class Spectral:
         size = self._sizes[-1]
         folded = spectra.new_empty(len(spectra), *size[:-1], size[-1] // 2 + 1)
         width = self._sizes[level][-1], size[-1]
-        kernels.averaged(planes(spectra), planes(self._half[level][None])[0], width, planes(folded))
+        averaged(planes(spectra), planes(self._half[level][None])[0], width, planes(folded))
         outputs: Tensor = torch.fft.irfftn(folded, s=size, dim=self._axes)[self._window]
         return outputs
 
@@ -145,7 +145,7 @@ class Spectral:
         # The inverse transform's own mean was over the small grid, here it is over the full one.
         spectra = small.new_empty(len(small), *full[:-1], full[-1] // 2 + 1)
         phi = planes(self._half[level][None])[0]
-        kernels.averaged_to_input(planes(small), phi, size[-1], planes(spectra))
+        averaged_to_input(planes(small), phi, size[-1], planes(spectra))
         share = self._factors[level] ** len(size)
         maps: Tensor = torch.fft.irfftn(spectra, s=full, dim=self._axes).mul_(share)
         return maps

@@ -17,7 +17,7 @@ from scatonline.cascade.arrays import real_pairs
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import Branch, Plan, Stage
 from scatonline.fourier import aliases
-from scatonline.kernels.cascade import Reals
+from scatonline.kernels.arrays import Reals
 
 # Sets that wait in a pool: a few sizes of batch, or a few graphs whose way back is still to come.
 _KEPT = 4

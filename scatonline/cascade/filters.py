@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from scatonline.cascade.paths import Use
-from scatonline.kernels import cascade as kernels
+from scatonline.kernels.arrays import Reals
+from scatonline.kernels.products import Blocks, occupied
 
 
 class Filters:
@@ -21,16 +22,16 @@ class Filters:
     """
 
     def __init__(
-        self, psi: Mapping[Use, Tensor], blocks: Mapping[Use, kernels.Blocks] | None = None
+        self, psi: Mapping[Use, Tensor], blocks: Mapping[Use, Blocks] | None = None
     ) -> None:
         """Looks where filters are, unless ``blocks`` tells."""
         self.psi = psi
-        self.arrays: dict[Use, tuple[kernels.Reals, kernels.Blocks]] = {}
+        self.arrays: dict[Use, tuple[Reals, Blocks]] = {}
         if torch.compiler.is_compiling() or any(p.device.type != "cpu" for p in psi.values()):
             return
         for use, folded in psi.items():
-            array: kernels.Reals = folded.detach().numpy()
-            known = kernels.occupied(array) if blocks is None else blocks[use]
+            array: Reals = folded.detach().numpy()
+            known = occupied(array) if blocks is None else blocks[use]
             self.arrays[use] = array, known
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Filters":
@@ -49,5 +50,5 @@ class Filters:
         """Uses and their filters."""
         return iter(self.psi.items())
 
-    def _blocks(self) -> dict[Use, kernels.Blocks]:
+    def _blocks(self) -> dict[Use, Blocks]:
         return {use: known for use, (_, known) in self.arrays.items()}

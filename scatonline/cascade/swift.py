@@ -26,7 +26,8 @@ from scatonline.cascade.filters import Filters
 from scatonline.cascade.geometry import Geometry
 from scatonline.cascade.paths import Plan, Use
 from scatonline.fourier import aliases
-from scatonline.kernels import cascade as kernels
+from scatonline.kernels import moduli, padding, products, spectra
+from scatonline.kernels.arrays import Reals
 from scatonline.kernels.compile import follow_threads
 
 
@@ -117,7 +118,7 @@ class Swift:
             half = torch.fft.rfftn(u[:rows], dim=self.geometry.axes) if rows else None
             results.append(averages.swift(u, half, stage.stage.level) if averages else u)
             if half is not None and onward:
-                kernels.whole_spectrum(planes(half[:onward]), planes(stage.whole))
+                spectra.whole_spectrum(planes(half[:onward]), planes(stage.whole))
                 for folded, places in stage.folds:
                     folded.copy_(places)
         return results
@@ -147,7 +148,7 @@ class Swift:
         for index in reversed(range(1, len(buffers.stages))):
             stage = buffers.stages[index]
             arriving = self._arriving(index, gradients[index], averages, buffers, reached)
-            kernels.modulus_to_input(
+            moduli.modulus_to_input(
                 stage.pairs, arriving.view(arriving.shape[0], -1).numpy(), back.pairs[index]
             )
             axes = self.geometry.axes
@@ -165,13 +166,13 @@ class Swift:
             return None, found
         padded = self._arriving(0, gradients[0], averages, buffers, reached)
         signal = padded.new_empty(buffers.batch, *self.geometry.shape)
-        kernels.unpad(planes(padded), self._sources, planes(signal))
+        padding.unpad(planes(padded), self._sources, planes(signal))
         return signal, found
 
     def _padded(self, x: Tensor, padded: Tensor, *, in_buffer: bool) -> Tensor:
         if not in_buffer:
             padded = torch.empty_like(padded)
-        kernels.pad(planes(x.resolve_neg().contiguous()), self._sources, planes(padded))
+        padding.pad(planes(x.resolve_neg().contiguous()), self._sources, planes(padded))
         return padded
 
     def _moduli(
@@ -180,13 +181,13 @@ class Swift:
         """|u ∗ ψ| for all branches of a stage."""
         for branch in stage.branches:
             psi, blocks = filters.arrays[branch.branch.use]
-            kernels.product(psi, blocks, branch.source, branch.start, branch.products)
+            products.product(psi, blocks, branch.source, branch.start, branch.products)
         z = torch.fft.ifftn(stage.spectrum, dim=self.geometry.axes)
         u, rows = stage.moduli, stage.moduli_rows
         if not in_buffer:
             u = torch.empty_like(u)
             rows = u.view(len(u), -1).numpy()
-        kernels.modulus(real_pairs(z, rows.shape[0]), rows, stage.pairs if returns else None)
+        moduli.modulus(real_pairs(z, rows.shape[0]), rows, stage.pairs if returns else None)
         return u
 
     def _arriving(
@@ -214,19 +215,19 @@ class Swift:
 
 
 def _add_to_filters(
-    buffers: BranchBuffers, filters: Filters, part: kernels.Reals, found: dict[Use, Tensor]
+    buffers: BranchBuffers, filters: Filters, part: Reals, found: dict[Use, Tensor]
 ) -> None:
     use = buffers.branch.use
     gradient = torch.empty_like(filters.psi[use])
     blocks = filters.arrays[use][1]
-    kernels.product_to_filters(blocks, buffers.source, buffers.start, part, gradient.numpy())
+    products.product_to_filters(blocks, buffers.source, buffers.start, part, gradient.numpy())
     found[use] = found[use].add_(gradient) if use in found else gradient
 
 
 def _add_to_spectrum(
     buffers: BranchBuffers,
     filters: Filters,
-    part: kernels.Reals,
+    part: Reals,
     back: BackBuffers,
     reached: set[int],
 ) -> None:
@@ -241,7 +242,7 @@ def _add_to_spectrum(
     places = aliases(whole[buffers.start : buffers.start + channels], branch.use.factor)
     folded = back.folded[: places.numel()].view(places.shape)
     pairs = real_pairs(folded, channels).reshape(channels, psi.shape[0], -1)
-    kernels.product_to_input(psi, blocks, part, pairs)
+    products.product_to_input(psi, blocks, part, pairs)
     places.add_(folded)
 
 

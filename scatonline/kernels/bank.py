@@ -3,16 +3,13 @@
 Filters are real ``(filters, M, N)`` float64 on the grid of frequencies; over time M is 1.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from scatonline.kernels.arrays import Doubles, Reals
 from scatonline.kernels.compile import Loop, inner
-
-Doubles = NDArray[np.float64]
-Reals = NDArray[np.floating[Any]]
 
 # Keeps a division finite where no filter has energy.
 _NOTHING = 1e-100

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scatonline.kernels.arrays import Doubles
 from scatonline.kernels.compile import Loop, dealt, inner
-
-Doubles = NDArray[np.float64]
 
 
 def reach(precision: float) -> float:

@@ -11,12 +11,9 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from scatonline.kernels.arrays import Doubles, Indices
 from scatonline.kernels.compile import Loop, inner
-
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 def bands(

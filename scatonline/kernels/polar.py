@@ -7,13 +7,9 @@ they are dealt out to the plane and gathered again.
 from typing import no_type_check
 
 import numba
-import numpy as np
-from numpy.typing import NDArray
 
+from scatonline.kernels.arrays import Doubles, Indices
 from scatonline.kernels.compile import Loop
-
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 def dealt_out(along: Doubles, index: Indices, window: Doubles, out: Doubles) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from scatonline.config import BankSpec
 from scatonline.fourier import crop, fold_filters
-from scatonline.kernels import bank, cascade, morlet, orthonormal, polar
+from scatonline.kernels import bank, moduli, morlet, orthonormal, padding, polar, products, spectra
 from scatonline.kernels.compile import Loop
 from scatonline.scattering import Scattering
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 SINGLE_AND_DOUBLE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOOPS = {
     f"{module.__name__}.{name}": loop
-    for module in (cascade, bank, morlet, orthonormal, polar)
+    for module in (products, moduli, spectra, padding, bank, morlet, orthonormal, polar)
     for name, loop in vars(module).items()
     if isinstance(loop, Loop)
 }
@@ -167,7 +167,7 @@ def test_product_is_a_sum_over_aliases(aliases: int, blocks_of: Any, dtype: DTyp
     psi, x = noise(aliases, 10, 7, dtype=dtype), noise(5, aliases, 14, dtype=dtype, seed=1)
     blocks = blocks_of(psi)
     out = np.full((10, 3, 14), np.nan, dtype)
-    cascade.product(psi, blocks, x, 1, out)
+    products.product(psi, blocks, x, 1, out)
     expected = np.einsum("aln,can->lcn", masked(psi, blocks), complexes(x[1:4]))
     close(out, expected.view(np.float64))
 
@@ -180,9 +180,9 @@ def test_ways_back_through_a_product_are_its_adjoints(blocks_of: Any, dtype: DTy
     blocks, y = blocks_of(psi), noise(6, 3, 18, dtype=dtype, seed=2)
     out, to_x = np.empty_like(y), np.full_like(x[1:4], np.nan)
     to_psi = np.full_like(psi, np.nan)
-    cascade.product(psi, blocks, x, 1, out)
-    cascade.product_to_input(psi, blocks, y, to_x)
-    cascade.product_to_filters(blocks, x, 1, y, to_psi)
+    products.product(psi, blocks, x, 1, out)
+    products.product_to_input(psi, blocks, y, to_x)
+    products.product_to_filters(blocks, x, 1, y, to_psi)
     there = float((out.astype(np.float64) * y).sum())
     tolerance = 64 * float(np.finfo(np.dtype(dtype)).eps) * y.size
     assert there == pytest.approx(float((to_x.astype(np.float64) * x[1:4]).sum()), abs=tolerance)
@@ -201,7 +201,7 @@ def test_only_rows_that_hold_less_than_rounding_are_left_out(dtype: Any) -> None
     psi[2, 1] *= dtype(eps)
     psi[:, 2] = 0
     psi[:, 3] *= dtype(1e-12)
-    blocks = cascade.occupied(psi)
+    blocks = products.occupied(psi)
     found = [kept[:count] for count, *kept in blocks.tolist()]
     assert found == [[0, 2, 4], [0, 1, 2, 3, 4], [], [0, 1, 2, 3, 4]]
     lost = np.linalg.norm((psi - masked(psi, blocks)).astype(np.float64), axis=(0, 2))
@@ -214,14 +214,14 @@ def test_modulus_and_phase_are_those_of_complex_numbers(dtype: DTypeLike) -> Non
     z[1, :4] = 0
     alone, with_phase = np.full((2, 3, 11), np.nan, dtype)
     phase = np.full_like(z, np.nan)
-    cascade.modulus(z, alone)
-    cascade.modulus(z, with_phase, phase)
+    moduli.modulus(z, alone)
+    moduli.modulus(z, with_phase, phase)
     size = np.abs(complexes(z))
     np.testing.assert_array_equal(alone, with_phase)
     close(alone, size)
     close(phase, (complexes(z) / np.where(size == 0, 1, size)).view(np.float64))
     gradient, out = noise(3, 11, dtype=dtype, seed=1), np.empty_like(z)
-    cascade.modulus_to_input(phase, gradient, out)
+    moduli.modulus_to_input(phase, gradient, out)
     close(out, (gradient * complexes(phase)).view(np.float64))
 
 
@@ -231,7 +231,7 @@ def test_half_a_spectrum_tells_the_whole(grid: tuple[int, int], dtype: DTypeLike
     x = noise(3, *grid, dtype=dtype)
     half = np.fft.rfft2(x).astype(np.result_type(dtype, np.complex64))
     out = np.full((3, *grid), np.nan, half.dtype)
-    cascade.whole_spectrum(half, out)
+    spectra.whole_spectrum(half, out)
     close(out, np.fft.fft2(x.astype(np.float64)))
 
 
@@ -272,15 +272,15 @@ def test_averaging_sums_what_aliases(
     """Sub-sampling φ ∗ x is the inverse transform of the sum, told by half spectra."""
     m, n = (size // factor for size, factor in zip(grid, factors, strict=True))
     x, phi = noise(3, *grid, dtype=dtype), even(noise(*grid, dtype=dtype, seed=1))
-    spectra = np.fft.fft2(x.astype(np.float64))
-    whole = (phi * spectra).reshape(3, factors[0], m, factors[1], n).sum((1, 3))
-    half = half_of(spectra).astype(np.result_type(dtype, np.complex64))
+    spectrum = np.fft.fft2(x.astype(np.float64))
+    whole = (phi * spectrum).reshape(3, factors[0], m, factors[1], n).sum((1, 3))
+    half = half_of(spectrum).astype(np.result_type(dtype, np.complex64))
     out = np.full((3, m, n // 2 + 1), np.nan, half.dtype)
-    cascade.averaged(half, half_of(phi), (grid[1], n), out)
+    spectra.averaged(half, half_of(phi), (grid[1], n), out)
     close(out, half_of(whole))
-    filtered = np.fft.ifft2(phi * spectra).real[:, :: factors[0], :: factors[1]]
+    filtered = np.fft.ifft2(phi * spectrum).real[:, :: factors[0], :: factors[1]]
     averages = np.fft.irfft2(out.astype(np.complex128), s=(m, n)) / np.prod(factors)
-    scale = np.abs(spectra).max() * np.abs(phi).max()
+    scale = np.abs(spectrum).max() * np.abs(phi).max()
     tolerance = 64 * float(np.finfo(np.dtype(dtype)).eps) * scale
     np.testing.assert_allclose(averages, filtered, rtol=0, atol=tolerance)
 
@@ -294,13 +294,13 @@ def test_way_back_through_averaging_repeats_the_coarser_grid_and_is_the_adjoint(
     m, n = (size // factor for size, factor in zip(grid, factors, strict=True))
     x, y = noise(3, *grid), noise(3, m, n, seed=2)
     phi = even(noise(*grid, dtype=dtype, seed=1))
-    spectra = np.fft.fft2(y)
-    small = half_of(spectra).astype(np.result_type(dtype, np.complex64))
+    spectrum = np.fft.fft2(y)
+    small = half_of(spectrum).astype(np.result_type(dtype, np.complex64))
     out = np.full((3, grid[0], grid[1] // 2 + 1), np.nan, small.dtype)
-    cascade.averaged_to_input(small, half_of(phi), n, out)
-    close(out, half_of(phi * np.tile(spectra, (1, *factors))))
+    spectra.averaged_to_input(small, half_of(phi), n, out)
+    close(out, half_of(phi * np.tile(spectrum, (1, *factors))))
     there = np.empty((3, m, n // 2 + 1), small.dtype)
-    cascade.averaged(half_of(np.fft.fft2(x)).astype(small.dtype), half_of(phi), (grid[1], n), there)
+    spectra.averaged(half_of(np.fft.fft2(x)).astype(small.dtype), half_of(phi), (grid[1], n), there)
     averaged = np.fft.irfft2(there.astype(np.complex128), s=(m, n))
     back = np.fft.irfft2(out.astype(np.complex128), s=grid) * np.prod(factors)
     tolerance = 1e3 * float(np.finfo(np.dtype(dtype)).eps) * float(np.linalg.norm(averaged))
@@ -313,8 +313,8 @@ def test_padding_reads_its_sources_and_its_way_back_is_the_adjoint(dtype: DTypeL
     down, across = np.array([2, 1, 0, 1, 2, -1]), np.array([-1, 0, 1, 2, 3, 4, 0, -1])
     x, y = noise(2, 3, 5, dtype=dtype), noise(2, 6, 8, dtype=dtype, seed=1)
     out, back = np.full_like(y, np.nan), np.full_like(x, np.nan)
-    cascade.pad(x, [down, across], out)
-    cascade.unpad(y, [down, across], back)
+    padding.pad(x, [down, across], out)
+    padding.unpad(y, [down, across], back)
     nowhere = np.pad(x, ((0, 0), (0, 1), (0, 1)))
     np.testing.assert_array_equal(out, nowhere[:, down][:, :, across])
     there, here = (out * y).sum(dtype=np.float64), (x * back).sum(dtype=np.float64)
