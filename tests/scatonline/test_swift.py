@@ -145,6 +145,19 @@ def values_and_gradients(transform: Scattering, x: Tensor) -> list[Tensor]:
     return [u.detach() for u in maps] + list(gradients)
 
 
+def compare_as_theta_moves(transform: Scattering, x: Tensor, tolerance: float = CLOSE) -> None:
+    """Both forms of the whole transform, before and after a step of θ."""
+    for step in range(2):
+        with torch.no_grad():
+            for theta in thetas(transform):
+                theta.add_(step * 0.3 * noise(*theta.shape))
+        swift = values_and_gradients(transform, x)
+        with compiling():
+            plain = values_and_gradients(transform, x)
+        for ours, theirs in zip(swift, plain, strict=True):
+            close(ours, theirs, tolerance)
+
+
 @pytest.mark.parametrize(
     ("spec", "shape"),
     [
@@ -167,16 +180,7 @@ def values_and_gradients(transform: Scattering, x: Tensor) -> list[Tensor]:
 def test_two_forms_of_the_whole_transform_agree(spec: BankSpec, shape: tuple[int, ...]) -> None:
     """Family, bound, folding and cascade; before and after θ has moved."""
     transform = Scattering(spec, shape)
-    x = noise(2, *shape)
-    for step in range(2):
-        with torch.no_grad():
-            for theta in thetas(transform):
-                theta.add_(step * 0.3 * noise(*theta.shape))
-        swift = values_and_gradients(transform, x)
-        with compiling():
-            plain = values_and_gradients(transform, x)
-        for ours, theirs in zip(swift, plain, strict=True):
-            close(ours, theirs)
+    compare_as_theta_moves(transform, noise(2, *shape))
 
 
 # The low-pass of these is no product of lines: averages go through spectra.
@@ -220,16 +224,7 @@ def test_two_forms_of_other_families_agree_in_both_precisions(
 ) -> None:
     """A batch of signals; before and after θ has moved."""
     transform = Scattering(BankSpec(family, **options), (19, 14))
-    x = noise(3, 19, 14).to(dtype)
-    for step in range(2):
-        with torch.no_grad():
-            for theta in thetas(transform):
-                theta.add_(step * 0.3 * noise(*theta.shape))
-        swift = values_and_gradients(transform, x)
-        with compiling():
-            plain = values_and_gradients(transform, x)
-        for ours, theirs in zip(swift, plain, strict=True):
-            close(ours, theirs, tolerance)
+    compare_as_theta_moves(transform, noise(3, 19, 14).to(dtype), tolerance)
 
 
 def test_averages_of_every_level_and_their_ways_back_are_adjoint() -> None:
