@@ -37,7 +37,7 @@ from scatonline.structure import (
     StructureState,
 )
 
-# Changes and retreats remembered.
+# Changes, retreats and moves remembered.
 _REMEMBERED = 1000
 # Windows for which a filter that was dropped may not come back.
 _NO_RETURN_WINDOWS = 5
@@ -96,7 +96,7 @@ class Model:
 
     @property
     def moves(self) -> tuple[Move, ...]:
-        """All structure moves so far."""
+        """The newest structure moves, oldest first."""
         return self.structure.moves
 
     def open_session(self, session: str, outputs: Sequence[str]) -> None:
@@ -379,9 +379,11 @@ class Model:
             checked_at=past.learned,
             moved_at=past.learned if moves else past.moved_at,
             cars=decision.cars,
-            born={**past.born, **{m.filter_id: self.event for m in moves if m.kind == "add"}},
+            born=self._born(moves),
             recent_drops=tuple(d for d in past.recent_drops if d[1] > horizon) + gone,
-            moves=past.moves + tuple(replace(m, mean=(), column_scale=()) for m in moves),
+            moves=(past.moves + tuple(replace(m, mean=(), column_scale=()) for m in moves))[
+                -_REMEMBERED:
+            ],
         )
         return moves
 
@@ -607,6 +609,12 @@ class Model:
                 session.succeed(last)
         if self.learner.calibrated:
             self.learner.calibration = []
+
+    def _born(self, moves: Sequence[Move]) -> dict[str, int]:
+        """Events that made the filters that there are now."""
+        born = {**self.structure.born, **{m.filter_id: self.event for m in moves}}
+        there = {name.id for bank in self.learner.banks() for name in bank.names}
+        return {name: event for name, event in born.items() if name in there}
 
     def _recent_drop(self, move: Move) -> RecentDrop:
         bank = self.learner.scattering.bank(move.layer)

@@ -1,5 +1,6 @@
 """One recording in a model: a fixed list of outputs with its own readout."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -43,7 +44,8 @@ class Session:
     learned: int = 0
     came: int = 0
     past: Past = ()
-    ids: dict[str, None] = field(default_factory=dict)
+    # Of this kind the first one is found at once, however many went before it.
+    ids: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     @classmethod
     def opened(
@@ -147,7 +149,7 @@ class Session:
             self.past = followed(self.past, columns[: len(columns) // (1 + lags)], lags)
         self.ids[sample_id] = None
         if len(self.ids) > REMEMBERED_IDS:
-            del self.ids[next(iter(self.ids))]
+            self.ids.popitem(last=False)
 
     def restructure(self, index: Tensor, single: int, cells: Tensor) -> None:
         """Follows the columns to another layout, see the readouts' ``restructured``.

@@ -6,6 +6,7 @@ Restoring gives the same bits in every later step.
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -165,7 +166,7 @@ def restore_session(spec: ModelSpec, tensors: Tensors, meta: Meta, device: str) 
     session.score.load(meta["scored"], arrays)
     session.learned, session.came = meta["learned"], meta["came"]
     session.past = tuple(tensors[f"past.{lag}"] for lag in range(1, meta["past"] + 1))
-    session.ids = dict.fromkeys(meta["ids"])
+    session.ids = OrderedDict.fromkeys(meta["ids"])
     return session
 
 

@@ -20,7 +20,7 @@ class StructureState:
         cars: Last CAR of every filter.
         born: Event that made a filter, for those added later.
         recent_drops: (filter, ``learned`` when it went).
-        moves: All moves, oldest first.
+        moves: The newest moves, oldest first.
     """
 
     look: int = 1
