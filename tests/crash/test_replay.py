@@ -16,7 +16,7 @@ from tests.crash.course import target, window
 from tests.crash.lives import Life, served
 from tests.crash.models import RESTRUCTURED, UNITS
 from tests.crash.replaying import replayed
-from tests.service.running import settings_values
+from tests.service.running import eventually, settings_values
 
 LIVES = 4
 SAMPLES = 70
@@ -94,13 +94,16 @@ def test_every_checkpoint_and_the_journal_give_every_state_that_was(tmp_path: Pa
             assert number == 0 or begun == end or begun[0] > end[0]
             client.open_session(NAME, "day", UNITS)
             seen = go_on(client, 1000 * number, chance)
+            # The first check of a life waits for its process; those after it come as they come.
+            eventually(lambda: not client.status().models[NAME].structure_check_running, 120.0)
+            seen |= go_on(client, 1000 * number + SAMPLES, chance)
             if number % 2:
                 replace_state(client, tmp_path, chance)
-                seen |= go_on(client, 1000 * number + SAMPLES, chance)
+                seen |= go_on(client, 1000 * number + 2 * SAMPLES, chance)
             status = client.status().models[NAME]
             moves = max(moves, len(status.moves))
             checks += status.structure_checks
-            kill_under_load(one, client, 1000 * number + 2 * SAMPLES, chance)
+            kill_under_load(one, client, 1000 * number + 3 * SAMPLES, chance)
         replays = replayed(tmp_path / "state" / NAME, seen)
         for hashes, after in replays:
             assert after == replays[0][1]
