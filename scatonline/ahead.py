@@ -18,7 +18,7 @@ from torch import Tensor
 from scatonline.cascade import Averages, Filters
 from scatonline.config import ModelSpec
 from scatonline.features import Layout
-from scatonline.sample import prepare
+from scatonline.sample import prepare_all
 
 # Few sizes, since each keeps buffers of its own.
 _SIZES = (16, 4)
@@ -59,7 +59,8 @@ class Ahead:
         """
         self._kept, self._filters = {}, filters
         for group in self._groups(inputs, self._sizes_for(layout, filters, averages)):
-            x = torch.stack([prepare(self._spec, each, self._device) for each in group])
+            with np.errstate(over="ignore"):  # what is too large is refused in its turn
+                x = prepare_all(self._spec, group, self._device)
             with torch.no_grad():
                 columns = layout.columns(x, filters, averages)
             for each, own, became in zip(group, x, columns, strict=True):
@@ -74,7 +75,11 @@ class Ahead:
             filters: Present ones; what went through others is of no use.
         """
         kept = self._kept.pop(id(x), None)
-        return kept[1:] if kept is not None and filters is self._filters else None
+        if kept is None or filters is not self._filters:
+            return None
+        _, prepared, columns = kept
+        # A copy: a sample that waits for its label must not keep the whole group in memory.
+        return prepared.clone(), columns
 
     def _sizes_for(
         self, layout: Layout, filters: Filters, averages: Averages | None

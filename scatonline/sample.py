@@ -1,6 +1,7 @@
 """What goes into a model and what comes out of it, one sample at a time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +80,15 @@ class Outcome:
 
 def prepare(spec: ModelSpec, x: NDArray[np.generic], device: str) -> Tensor:
     """Any real array ``(channels, *shape)`` → float32 tensor, scaled."""
-    # astype copies, so the tensor never shares memory that a sender may reuse.
-    tensor = torch.from_numpy(x.astype(np.float32)).to(device)
+    return prepare_all(spec, [x], device)[0]
+
+
+def prepare_all(spec: ModelSpec, inputs: Sequence[NDArray[np.generic]], device: str) -> Tensor:
+    """Several of them, of any types: ``(inputs, channels, *shape)``."""
+    # A copy, so the tensor never shares memory that a sender may reuse.
+    stacked = np.stack([x.astype(np.float32, copy=False) for x in inputs])
     scale = torch.tensor(spec.input_scale, device=device)
-    return tensor * scale.view(-1, *(1 for _ in spec.shape))
+    return torch.from_numpy(stacked).to(device) * scale.view(-1, *(1 for _ in spec.shape))
 
 
 def fits(spec: ModelSpec, x: NDArray[np.generic]) -> bool:

@@ -14,7 +14,15 @@ from scatonline.errors import ScatOnlineError
 from scatonline.features import Layout
 from scatonline.model import Model
 from scatonline.sample import Sample
-from tests.scatonline.models import KINDS, OUTPUTS, copied, decided, specification, stream
+from tests.scatonline.models import (
+    KINDS,
+    OUTPUTS,
+    copied,
+    decided,
+    specification,
+    stream,
+    unlabelled,
+)
 
 FIXED: dict[str, Any] = {"learning": LearningSpec(enabled=False)}
 GUARDED: dict[str, Any] = {"adaptation": AdaptationSpec(shadow=True)}
@@ -87,6 +95,7 @@ def test_what_a_model_would_refuse_is_passed_by() -> None:
     bad = [
         replace(samples[0], id="shape", input=np.zeros((1, 5), np.float32)),
         replace(samples[1], id="type", input=np.zeros_like(samples[1].input, dtype=complex)),
+        replace(samples[3], id="large", input=np.full(samples[3].input.shape, 1e300)),
         replace(samples[2], id="nan", input=np.full_like(samples[2].input, np.nan)),
     ]
     model.look_ahead([*bad, *samples])
@@ -96,6 +105,20 @@ def test_what_a_model_would_refuse_is_passed_by() -> None:
     step_each(model, samples)
     step_each(alone, samples)
     assert model.state_hash() == alone.state_hash()
+
+
+def test_a_sample_that_waits_keeps_no_other_in_memory() -> None:
+    model = opened("poisson", 1, FIXED)
+    waiting = [unlabelled(sample) for sample in stream(model.spec, 16)]
+    model.look_ahead(waiting)
+    step_each(model, waiting)
+    tensors, _ = model.state()
+    sizes = {
+        tensor.untyped_storage().nbytes() / tensor.nbytes
+        for name, tensor in tensors.items()
+        if name.startswith("pending.") and name.endswith(".input")
+    }
+    assert sizes == {1.0}
 
 
 def test_filters_that_came_since_are_used() -> None:
