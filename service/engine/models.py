@@ -1,5 +1,6 @@
 """The models of a process by name: those of the settings, and those made while it runs."""
 
+import gc
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -185,7 +186,12 @@ class Models:
             entry.engine.drain()
             self._remove(self._folder / name)
             self._forget(name)
-        self._tell(name, entry.engine.report.event, exists=False)
+        event = entry.engine.report.event
+        self._tell(name, event, exists=False)
+        # Its parts know one another, so they stay until someone looks; Python does not see that
+        # arrays hang on them.
+        del entry
+        gc.collect()
 
     def import_(
         self, content: bytes, name: str, replace: bool

@@ -1,5 +1,6 @@
 """Models that come and go while the service runs, and go back to what they were."""
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from grpc import StatusCode
 
+from scatonline.model import Model
 from service.client import Client, ClientError
 from tests.service.running import (
     ENCODER,
@@ -63,6 +65,24 @@ def test_a_model_is_made_used_listed_described_and_deleted(
     assert event not in service.scrape()
     with refused_with(StatusCode.NOT_FOUND, "expected one of decoder, encoder"):
         client.predict("other", "day-1", waveform(0))
+
+
+def test_a_model_that_was_deleted_leaves_the_memory(client: Client) -> None:
+    def alive() -> int:
+        return sum(type(each) is Model for each in gc.get_objects())
+
+    gc.collect()
+    before = alive()
+    gc.disable()  # else Python might come by and see to it
+    try:
+        client.create_model(yaml.safe_dump(OTHER))
+        client.open_session("other", "day-1", UNITS)
+        learn(client, "other", 3)
+        assert alive() > before
+        client.delete_model("other", confirm="other")
+        eventually(lambda: alive() <= before)
+    finally:
+        gc.enable()
 
 
 def test_a_model_that_was_made_is_there_after_a_restart(tmp_path: Path) -> None:
