@@ -61,7 +61,9 @@ class Ancestor:
         """
         gram = memory.gram() + CONSTANT
         eye = torch.eye(memory.count, dtype=gram.dtype).to(gram)
-        alpha = torch.cholesky_solve(targets, torch.linalg.cholesky(gram + noise * eye))
+        root = torch.linalg.cholesky(gram + noise * eye)
+        # Solvers leave columns one after the other, a checkpoint rows; products round otherwise.
+        alpha = torch.cholesky_solve(targets, root).contiguous()
         fitted = targets - noise * alpha
         mean = fitted.mean(0)
         power = ((fitted - mean) * unit).square().sum(1).mean().clamp_min(1e-12)

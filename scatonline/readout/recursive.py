@@ -237,7 +237,8 @@ class RecursiveReadout:
         """The readout after a change: its weights, held by half of what it had seen."""
         prior = torch.diag(_prior(self.spec, self.weight))
         held = torch.linalg.inv(self.precision) * _HELD + (1 - _HELD) * prior
-        precision = torch.cholesky_inverse(torch.linalg.cholesky(held))
+        # Solvers leave columns one after the other, a checkpoint rows; products round otherwise.
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(held)).contiguous()
         sums = None if self.sums is None else self.sums.held(_HELD)
         return replace(self, precision=precision, sums=sums)
 
