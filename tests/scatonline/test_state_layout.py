@@ -32,7 +32,8 @@ def scattered(model: Model) -> set[str]:
 @pytest.mark.parametrize("dimensions", [1, 2])
 def test_elements_follow_one_another_through_a_model_s_life(kept: str, dimensions: int) -> None:
     values = KEPT[kept]
-    kind = values["readout"].kind if "readout" in values else "poisson"
+    readout: ReadoutSpec = values.get("readout", ReadoutSpec())
+    kind = readout.kind
     model = Model(specification(kind, dimensions, **values))
     for number, day in enumerate(("first", "second", "third")):
         outputs = OUTPUTS if kind == "softmax" else (*OUTPUTS[:2], f"u{7 + number}")
