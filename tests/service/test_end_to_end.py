@@ -92,7 +92,7 @@ def check_page_against_status(server: ServerProcess, client: Client) -> None:
 
 def settled_hash(client: Client) -> str:
     """Hash of the model's state once no structure check is under way."""
-    eventually(lambda: not client.status().models["receptor"].structure_check_running, 60)
+    eventually(lambda: not client.status().models["receptor"].structure_check_running, 300)
     return client.status(include_state_hash=True).models["receptor"].state_hash
 
 
