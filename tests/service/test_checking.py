@@ -75,8 +75,8 @@ def test_where_a_check_runs_changes_nothing_of_its_decision(process: InProcess, 
     assert here.samples == 64
 
 
-def test_checks_have_the_lowest_priority_and_one_thread(process: InProcess) -> None:
-    assert told(process, Telling()) == (process.pid, 19, 1)
+def test_checks_have_a_low_priority_and_one_thread(process: InProcess) -> None:
+    assert told(process, Telling()) == (process.pid, 10, 1)
     assert process.pid != os.getpid()
 
 

@@ -186,7 +186,7 @@ class Heard:
                 return
 
     def first(self, kind: type[object]) -> Notice:
-        # A first check starts a process of the lowest priority, which busy processors let wait.
+        # A first check starts a process of low priority, which busy processors let wait.
         eventually(lambda: any(isinstance(notice.what, kind) for notice in self.notices), 300.0)
         return next(notice for notice in self.notices if isinstance(notice.what, kind))
 

@@ -15,11 +15,13 @@ from service.errors import CheckLost, Unavailable
 
 _SPAWN = multiprocessing.get_context("spawn")
 _REAPED_S = 5.0
-_LOWEST = 19
+# Everything else comes first; but where all processors are busy for long a check must end, too:
+# the very lowest would leave it a hundredth of one.
+_LOW = 10
 
 
 class InProcess:
-    """Runs checks in one process for all models, with the lowest priority and one thread.
+    """Runs checks in one process for all models, with a low priority and one thread.
 
     Nothing there holds the interpreter's lock of this process, so predictions beside a check wait
     for nothing but the processor. The process starts with the first check, which waits some seconds
@@ -157,7 +159,7 @@ class _Worker:
 
 
 def _start_last_and_deaf(process: "multiprocessing.context.SpawnProcess") -> None:
-    """Starts a process of the lowest priority that Ctrl-C does not reach as it does all others.
+    """Starts a process of low priority that Ctrl-C does not reach as it does all others.
 
     It is so before it has run a line of its own: what it imports takes seconds of a processor.
     """
@@ -169,4 +171,4 @@ def _start_last_and_deaf(process: "multiprocessing.context.SpawnProcess") -> Non
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert process.pid is not None
-    os.setpriority(os.PRIO_PROCESS, process.pid, _LOWEST)
+    os.setpriority(os.PRIO_PROCESS, process.pid, _LOW)
