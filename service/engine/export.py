@@ -45,7 +45,10 @@ def unpacked(content: bytes) -> Checkpoint:
     if content[: len(MAGIC)] != MAGIC:
         raise CorruptRecord("the file is no exported model: expected what ExportModel gave")
     if hashlib.sha256(content[_HEAD:]).digest() != content[len(MAGIC) : _HEAD]:
-        raise CorruptRecord("the exported model has changed or is cut short: export it again")
+        raise CorruptRecord(
+            "the exported model has changed or is cut short: expected what ExportModel gave; "
+            "export it again"
+        )
     values, arrays = unpack(content[_HEAD:])
     _require_parts(values, arrays)
     service = arrays.pop("service").tobytes()

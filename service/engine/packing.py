@@ -41,5 +41,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, NDArray[np.generic
         arrays = load(content)
         values: dict[str, Any] = json.loads(arrays.pop(_VALUES).tobytes())
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise CorruptRecord(f"a record of {len(content)} bytes is no record: {error}") from error
+        raise CorruptRecord(
+            f"got {len(content)} bytes that are no record, expected one of this service: {error}"
+        ) from error
     return values, arrays
