@@ -17,6 +17,10 @@ from scatonline.errors import ConfigError, NumericalError, ShapeError
 
 # A standard normal exceeds this with probability 1e-3.
 _NORMAL_TAIL_1E3 = 3.0902
+# From so many rows on a product of matrices rounds each of them alike, with every library seen.
+_ROWS = 16
+# Longer signals than this seldom go through together, and more rows of them would cost.
+_SHORT = 512
 _PAD_MODES = {"reflect": "reflect", "periodic": "circular", "zero": "constant"}
 
 
@@ -161,10 +165,20 @@ def low_pass(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
         x = torch.bmm(matrices[0].expand(len(x), -1, -1), x)
     last = matrices[-1]
     rows = x.reshape(-1, x.shape[-1])
-    # A single row would be multiplied by another routine, which rounds otherwise; and what becomes
-    # of a signal must not depend on whether it comes alone.
-    multiplied = (rows if len(rows) > 1 else rows.expand(2, -1)) @ last.T
+    multiplied = _at_least(_ROWS, rows) @ last.T
     return multiplied[: len(rows)].view(*x.shape[:-1], len(last))
+
+
+def _at_least(count: int, rows: Tensor) -> Tensor:
+    """Adds rows of zeros to a few short ones.
+
+    Few rows are multiplied by other routines than many, which round otherwise; and what becomes of
+    a signal must not depend on whether it comes alone.
+    """
+    missing = count - len(rows)
+    if missing <= 0 or rows.shape[1] > _SHORT:
+        return rows
+    return functional.pad(rows, (0, 0, 0, missing))
 
 
 def low_pass_to_input(gradient: Tensor, matrices: Sequence[Tensor]) -> Tensor:
