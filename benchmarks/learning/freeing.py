@@ -213,7 +213,7 @@ def _told(every: list[Mapping[str, Any]], tie: str | None) -> str:
     loss = f"{losses.mean():.4f} ± {losses.std():.4f}"
     if tie != "earned":
         return f"– | – | – | {loss}"
-    alone = sum(one["freed"] == [ODD] for one in every)
+    alone = sum(list(one["freed"]) == [ODD] for one in every)
     others = sum(any(name != ODD for name in one["freed"]) for one in every)
     first = [one["first"] for one in every if one["first"]]
     after = f"{np.median(first):.0f}" if first else "–"
