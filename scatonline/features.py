@@ -8,6 +8,7 @@ before, newest first. With dilations every scattering column is a mean over :mod
 mean of what it says of the views.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -21,6 +22,8 @@ from scatonline.views import Views, average
 
 # √ and log are flattened below this, so that a blank input has a finite gradient.
 _FLOOR = 1e-8
+# A bank of so many has the factors of its specification as they are.
+_DIRECTIONS = 8
 _T = TypeVar("_T", int, float)
 
 
@@ -71,7 +74,7 @@ class Layout:
             width = spec.channels * self._cells(order)
             for path in cascade.paths[slice(*self.ranges[order])]:
                 self.blocks.append(Block(path, start, width))
-                weights.append(torch.full((width,), _at(self.features.order_weight, order)))
+                weights.append(torch.full((width,), order_weight(spec, order)))
                 start += width
         if self.features.raw_grid:
             width = spec.channels * self._product(self._grid(self.features.raw_grid, spec.shape))
@@ -290,6 +293,17 @@ class Standardiser:
         carried_mean, carried_scale = self.mean[old], self.scale[old]
         carried_mean[new], carried_scale[new] = mean, scale
         return Standardiser(carried_mean, carried_scale, self.lags)
+
+
+def order_weight(spec: ModelSpec, order: int) -> float:
+    """Factor on the standardised columns of an order.
+
+    A balanced order is a mean over directions in each of its layers: a squared distance between
+    columns then approximates an integral over angles by L points, and does not grow with L.
+    """
+    factor = _at(spec.features.order_weight, order)
+    directions = spec.bank.L if spec.features.balanced else _DIRECTIONS
+    return factor * math.sqrt(_DIRECTIONS / directions) ** order
 
 
 def _order_ranges(paths: Sequence[Path], max_order: int) -> dict[int, tuple[int, int]]:

@@ -24,6 +24,9 @@ class FeatureSpec:
         compression: Applied to the averaged maps of order ≥ 1.
         order_weight: Factor on the standardised columns of order 0, 1, …; the last one repeats. A
             column with a smaller factor is held closer to zero by the readout's ridge.
+        balanced: The factors above are those for eight orientations (2-D): with L of them at the
+            start, columns of order m are multiplied by √(8/L)ᵐ more, so that an order counts for as
+            much with any L. Filters that come and go later change no factor.
         raw_grid: Cells along each axis to which the input itself is averaged and used as linear
             terms beside scattering; 0: none.
         raw_weight: Factor on the standardised raw columns.
@@ -44,6 +47,7 @@ class FeatureSpec:
     grid: tuple[int, ...] = (4, 4, 2)
     compression: Compression = "sqrt"
     order_weight: tuple[float, ...] = (1.0, 1.0, 0.4)
+    balanced: bool = False
     raw_grid: int = 0
     raw_weight: float = 1.0
     contrast: float = 0.0

@@ -96,6 +96,12 @@ class ModelSpec:
             self.features.orders,
             f"orders up to bank.max_order = {self.bank.max_order}",
         )
+        require(
+            len(self.shape) > 1 or not self.features.balanced,
+            "features.balanced",
+            self.features.balanced,
+            "False for signals of one dimension: what is balanced are directions",
+        )
         possible = self.readout.kind == "softmax" and self.channels >= 2
         require(
             possible or not self.realignment.enabled,

@@ -118,6 +118,7 @@ OUT_OF_RANGE: dict[str, dict[str, list[Any]]] = {
 # Any value will do, or another place checks it: the family's name when the bank is made.
 FREE = {
     "bank.family",
+    "features.balanced",
     "learning.enabled",
     "structure.enabled",
     "adaptation.detect",
@@ -166,6 +167,15 @@ def test_out_of_range_is_refused_by_name(section: str, field: str, value: object
 def test_features_may_not_ask_for_orders_that_the_bank_lacks() -> None:
     with pytest.raises(ConfigError, match=r"features\.orders.*bank\.max_order = 1"):
         model(bank=BankSpec(max_order=1))
+
+
+def test_only_directions_are_balanced() -> None:
+    features = FeatureSpec(balanced=True)
+    assert model(features=features).features.balanced
+    with pytest.raises(
+        ConfigError, match=r"^features\.balanced: got True, expected False for .*one"
+    ):
+        model(features=features, shape=(64,))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scatonline.config import BankSpec, Compression, FeatureSpec, ModelSpec
-from scatonline.features import Layout, Standardiser
+from scatonline.features import Layout, Standardiser, order_weight
 from scatonline.scattering import Scattering
 
 COMPRESSIONS: tuple[Compression, ...] = ("none", "sqrt", "log")
@@ -161,6 +161,27 @@ def test_weights_are_those_of_the_order() -> None:
         expected = 2.0 if block.path is None else (1.0, 0.5, 0.5)[block.path.order]
         found = layout.weight[block.start : block.start + block.width]
         assert set(found.tolist()) == {expected}
+
+
+def sum_of_squares(spec: ModelSpec, order: int) -> float:
+    _, layout = made(spec)
+    own = [b for b in layout.blocks if b.path is not None and b.path.order == order]
+    return sum(float(layout.weight[b.start : b.start + b.width].square().sum()) for b in own)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_balanced_order_counts_for_as_much_with_any_number_of_directions(order: int) -> None:
+    spec = with_features(PLANE, balanced=True)
+    few, many = (replace(spec, bank=replace(PLANE.bank, L=n)) for n in (3, 12))
+    assert sum_of_squares(few, order) == pytest.approx(sum_of_squares(many, order), rel=1e-6)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_eight_orientations_are_balanced_as_they_are(order: int) -> None:
+    spec = with_features(replace(PLANE, bank=replace(PLANE.bank, L=8)), balanced=True)
+    assert order_weight(spec, order) == order_weight(with_features(spec, balanced=False), order)
+    finer = replace(spec, bank=replace(spec.bank, L=32))
+    assert order_weight(finer, order) == order_weight(spec, order) / 2**order
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
