@@ -21,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 1 failed or refused; argparse itself exits with 2.
     """
+    # Read when torch is loaded. Threads that share an operation wait for each other asleep: where
+    # other programs want the processors, too, spinning ones keep them from the thread that is
+    # waited for, and a step takes seconds now and then.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parsed = _parser().parse_args(arguments)
     status: int = parsed.run(parsed)
     return status

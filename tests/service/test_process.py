@@ -41,6 +41,26 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.parametrize(("asked", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_of_an_operation_wait_asleep_unless_asked_otherwise(
+    asked: str | None, found: str
+) -> None:
+    """As OpenMP itself tells it when torch is loaded after a command began."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "TRUE"} | (
+        {} if asked is None else {"OMP_WAIT_POLICY": asked}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "from service.cli import main; main(['version']); import torch"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment,
+    )
+    assert f"OMP_WAIT_POLICY = '{found}'" in done.stderr
+
+
 def write(folder: Path, values: dict[str, Any]) -> Path:
     path = folder / "settings.yaml"
     path.write_text(yaml.safe_dump(values))
