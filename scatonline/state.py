@@ -20,7 +20,7 @@ from scatonline.features import Layout, Standardiser
 from scatonline.learner import Learner
 from scatonline.session import Session
 
-FORMAT = 7
+FORMAT = 8
 
 Tensors = dict[str, Tensor]
 Meta = dict[str, Any]
