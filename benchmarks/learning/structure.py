@@ -38,7 +38,7 @@ from scatonline.scores import score
 from service.recordings import Recording, load
 
 SEARCH = StructureSpec(window=1200, check_every=100, max_drops=4, candidates=1, cooldown=0.0)
-# Ridge of the linear readout for each column that eight orientations make.
+# Ridge of the linear readout for each column; balanced ones weigh what eight orientations make.
 _RIDGE = 0.25
 Readout = Literal["linear", "nonlinear"]
 READOUTS: tuple[Readout, ...] = ("linear", "nonlinear")
@@ -58,6 +58,7 @@ class Start:
         levels: Scales open at the start; 0: all three.
         layers: Layers open at the start; 0: both.
         readout: What the readout sees of the columns.
+        balanced: Whether orders count for as much with any L.
     """
 
     orientations: int
@@ -65,6 +66,7 @@ class Start:
     levels: int = 0
     layers: int = 0
     readout: Readout = "linear"
+    balanced: bool = True
 
     @property
     def name(self) -> str:
@@ -72,9 +74,9 @@ class Start:
         closed = [
             f"{n} {what}" for n, what in ((self.levels, "level"), (self.layers, "layer")) if n
         ]
-        return ", ".join(
-            [f"L = {self.orientations}", *closed, "searched" if self.searched else "fixed"]
-        )
+        weights = [] if self.balanced else ["not balanced"]
+        how = "searched" if self.searched else "fixed"
+        return ", ".join([f"L = {self.orientations}", *closed, *weights, how])
 
 
 STARTS = (
@@ -83,6 +85,7 @@ STARTS = (
     Start(8, searched=True),
     Start(3, searched=True),
     Start(3, searched=False),
+    Start(3, searched=True, balanced=False),
     Start(8, searched=True, levels=2, layers=1),
 )
 
@@ -191,15 +194,16 @@ def specification(start: Start, recording: Recording) -> ModelSpec:
             levels=start.levels,
             layers=start.layers,
         ),
-        features=replace(BEST.features if nonlinear else FeatureSpec(), balanced=True),
+        features=replace(BEST.features if nonlinear else FeatureSpec(), balanced=start.balanced),
         learning=LearningSpec(enabled=False),
         structure=replace(SEARCH, enabled=start.searched),
         input_scale=scale if isinstance(scale, tuple) else (scale,),
     )
     if nonlinear:
         return spec
-    eight = replace(spec.bank, L=8)
-    columns = Layout(replace(spec, bank=eight), Scattering(eight, spec.shape).cascade).width
+    # What a prior on weights says of a prediction is in proportion to the columns' squares.
+    bank = replace(spec.bank, L=8) if start.balanced else spec.bank
+    columns = Layout(replace(spec, bank=bank), Scattering(bank, spec.shape).cascade).width
     return replace(spec, readout=ReadoutSpec("gaussian", ridge=_RIDGE * columns))
 
 
@@ -261,12 +265,13 @@ def goals(starts: Mapping[str, Any]) -> list[str]:
     three, sixteen = starts.get("L = 3, searched"), starts.get("L = 16, searched")
     lines = []
     if fixed and eight:
-        there, left = (sum(days[0]["filters"].values()) for days in (fixed, eight))
+        (there, first), (left, kept) = (_counted(days[0]) for days in (fixed, eight))
         whole, late = _below(eight[0], fixed[0])
         lines.append(
-            f"* L = 8, end of day 1: {there - left} of {there} filters gone; r lower by "
-            f"{whole:.2%} over the day, by {late:.2%} over its last {_SETTLED} (half gone at "
-            f"≤ {_MOST:.0%}: {_yes(2 * left <= there and max(whole, late) <= _MOST)})"
+            f"* L = 8, end of day 1: {there - left} of {there} filters gone, {first - kept} of the "
+            f"{first} of the first layer; r lower by {whole:.2%} over the day, by {late:.2%} over "
+            f"its last {_SETTLED} (half of all gone at ≤ {_MOST:.0%}: "
+            f"{_yes(2 * left <= there and max(whole, late) <= _MOST)})"
         )
     if three and eight and len(three) > 1:
         whole, late = _below(three[1], eight[1])
@@ -282,6 +287,12 @@ def goals(starts: Mapping[str, Any]) -> list[str]:
             f"{_yes(max(losses) <= _MOST)})"
         )
     return lines
+
+
+def _counted(day: Mapping[str, Any]) -> tuple[int, int]:
+    """Filters at a day's end: of all layers, and of the first."""
+    first = sum(count for place, count in day["filters"].items() if place.startswith("1/"))
+    return sum(day["filters"].values()), first
 
 
 def _below(day: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:
