@@ -38,7 +38,7 @@ from scatonline.structure import (
 )
 
 # Changes, retreats and moves remembered.
-_REMEMBERED = 1000
+_REMEMBERED = 256
 # Windows for which a filter that was dropped may not come back.
 _NO_RETURN_WINDOWS = 5
 

@@ -1,7 +1,6 @@
 """The only wiring: what is started in which order, and stopped in the reverse."""
 
 import asyncio
-import gc
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ import structlog
 import torch
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
+from service import memory
 from service.engine import InProcess, InThreads, Models, Notices
 from service.errors import SettingsError
 from service.opening import Opener
@@ -51,9 +51,7 @@ async def serve(settings: Settings, ready_file: Path | None = None) -> int:
         ServiceError: the settings or the storage forbid a start.
         ScatOnlineError: a model cannot be made, or its checkpoint belongs to another specification.
     """
-    # What was imported stays. Looking through it for garbage, again and again, would hold all
-    # threads up for a tenth of a second, and be put off until much garbage is there.
-    gc.freeze()
+    memory.settle()
     loop = asyncio.get_running_loop()
     signals = _Signals(loop)
     if settings.threads:

@@ -29,7 +29,6 @@ from service.storage.checkpoints import CheckpointSummary
 from service.storage.journal import Journal
 from service.telemetry import Latency, ModelInstruments, ModelReport
 
-MOVES_TOLD = 1000
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -295,7 +294,7 @@ class Engine:
             queue_capacity=self._writer.inbox.capacity,
             update_latency=self._instruments.update_latency.summary(),
             predict_latency=self._instruments.predict_latency.summary(),
-            moves=model.moves[-MOVES_TOLD:],
+            moves=model.moves,
             check_running=self._writer.checks.running,
             checks=self._writer.checks.ended,
             check_failures=self._writer.checks.failures,

@@ -50,6 +50,8 @@ class Reporter:
         self._tried_s = time.monotonic()
         self._report = ModelReport.of(model)
         self._seen_event = model.event
+        # Names of filters that are gone would add up.
+        self._far &= {each.id for each in self._report.filters}
         for each in self._report.filters:
             share = _share(each)
             if share >= 1 and each.id not in self._far:
