@@ -227,7 +227,9 @@ def test_other_machines_are_served_through_a_locked_door(keys: Keys) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
 def test_this_machine_is_served_without_keys(host: str) -> None:
-    entrance(host, SecuritySettings())
+    door = entrance(host, SecuritySettings())
+    assert not door.interceptors
+    assert door.page_context is None
 
 
 def test_an_encrypted_page_needs_a_certificate() -> None:
