@@ -67,10 +67,11 @@ def energy(psi: Tensor) -> Tensor:
 def gain(psi: Tensor, limits: Limits) -> Tensor:
     """The factor on every frequency that keeps filters within their limits."""
     square = limits.room / energy(psi).clamp_min(_NOTHING)
-    binds = square < limits.ceiling.square()
+    binds = square < kernels.BINDS * limits.ceiling.square()
     # √ has no slope at 0, where there is no room; nor where the ceiling is lower anyway.
     safe = torch.where(binds & (square > 0), square, torch.ones_like(square))
-    return torch.where(binds, safe.sqrt() * (square > 0), limits.ceiling)
+    ceiling = torch.minimum(square.detach().sqrt(), limits.ceiling)
+    return torch.where(binds, safe.sqrt() * (square > 0), ceiling)
 
 
 def bounded(psi: Tensor, limits: Limits | None) -> Tensor:

@@ -13,6 +13,9 @@ from scatonline.kernels.compile import Loop, inner
 
 # Keeps a division finite where no filter has energy.
 _NOTHING = 1e-100
+# A bound has a slope where squared gains are below this share of the ceiling's: filters of an
+# orthonormal family stand exactly at it, and rounding must not decide about their gradient.
+BINDS = 1 - 1e-9
 
 
 def bound(psi: Doubles, room: Doubles, ceiling: Doubles, energy: Doubles, gain: Doubles) -> None:
@@ -199,7 +202,7 @@ def _through_gain(psi, gradient, i, energy, gain, ceiling, out):
     for f in range(len(psi)):
         _add_product(out, gradient[f, i], psi[f, i])
     for k in range(out.size):
-        binds = gain[i, k] < ceiling[i, k]
+        binds = gain[i, k] * gain[i, k] < BINDS * ceiling[i, k] * ceiling[i, k]
         out[k] *= -0.5 * gain[i, k] / max(energy[i, k], _NOTHING) if binds else 0.0
 
 
