@@ -118,10 +118,13 @@ class Ahead:
     @staticmethod
     def _groups(
         inputs: Sequence[NDArray[np.generic]], sizes: Sequence[int]
-    ) -> Iterator[Sequence[NDArray[np.generic]]]:
-        """Groups of these sizes; what is left goes alone, in its turn."""
+    ) -> Iterator[list[NDArray[np.generic]]]:
+        """Groups of these sizes; a last one, of at least two, is filled up with its first."""
         begin = 0
         for size in sizes:
             while len(inputs) - begin >= size:
-                yield inputs[begin : begin + size]
+                yield list(inputs[begin : begin + size])
                 begin += size
+        left = list(inputs[begin:])
+        if sizes and len(left) > 1:
+            yield left + left[:1] * (sizes[-1] - len(left))

@@ -257,6 +257,7 @@ class Learner:
         if columns.requires_grad:
             torch.autograd.backward(columns.sum())
             self._to_thetas(filters, self.scattering.build())
+        Session.rehearse(self.spec, self.layout.cells, self.size, self.device)
 
     def _refreshed(self, session: Session) -> Tensor | None:
         """Columns, by the filters as they are now, of a sample that the readout remembers.

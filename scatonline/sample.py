@@ -137,13 +137,20 @@ def check_target(spec: ModelSpec, outputs: int, target: NDArray[np.generic]) -> 
             f"target has shape {tuple(target.shape)} and type {target.dtype}, expected "
             f"({outputs},) real numbers, one an output of the session"
         )
-    with np.errstate(over="ignore"):
-        values = target.astype(np.float32).astype(np.float64)
-    seen = values[~np.isnan(values)]
-    if len(seen) == 0:
-        raise NumericalError("target has only missing entries: send no target instead")
-    if not math.isfinite(seen.sum()):
-        raise NumericalError("target has infinite entries, expected finite ones or NaN for missing")
+    values = target
+    if target.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            values = target.astype(np.float32)
+    if math.isfinite(values.sum(dtype=np.float64)):
+        seen = values
+    else:
+        seen = values[~np.isnan(values)]
+        if len(seen) == 0:
+            raise NumericalError("target has only missing entries: send no target instead")
+        if not math.isfinite(seen.sum(dtype=np.float64)):
+            raise NumericalError(
+                "target has infinite entries, expected finite ones or NaN for missing"
+            )
     if kind == "softmax" and not (
         len(seen) == outputs and sorted(seen)[:-1] == [0] * (outputs - 1) and seen.sum() == 1
     ):

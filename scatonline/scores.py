@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scatonline.kernels import scores as kernels
+
 Floats = NDArray[np.float64]
 
 RECENT = 300
@@ -55,7 +57,7 @@ class Score:
         """
         self.kind, self.outputs = kind, outputs
         self.samples = 0
-        self.sums = np.zeros((len(_SUMS[kind]), outputs))
+        self.sums = _nothing(kind, outputs)
         self.ring = np.zeros((RECENT, 2, outputs))
 
     def add(
@@ -67,11 +69,10 @@ class Score:
             Its loss, see :func:`loss_of`.
         """
         p, y = prediction.astype(np.float64), target.astype(np.float64)
-        terms = np.array(_terms(self.kind, p, y))
-        self.sums += terms
-        self.ring[self.samples % RECENT] = p, y
+        row = self.ring[self.samples % RECENT]
+        row[0], row[1] = p, y
         self.samples += 1
-        return _loss(self.kind, terms)
+        return _add(self.kind, p[None], y[None], self.sums)
 
     def values(self) -> dict[str, float]:
         """Scores over all samples; empty before the first."""
@@ -82,7 +83,7 @@ class Score:
         if not self.samples:
             return {}
         ring = self.ring[: min(self.samples, RECENT)]
-        return _scores(self.kind, _summed(self.kind, ring[:, 0], ring[:, 1]))
+        return score(self.kind, ring[:, 0], ring[:, 1])
 
     def arrays(self) -> dict[str, Floats]:
         """State that a checkpoint keeps."""
@@ -98,7 +99,8 @@ def score(
     kind: str, predictions: NDArray[np.floating[Any]], targets: NDArray[np.floating[Any]]
 ) -> dict[str, float]:
     """Scores of ``(samples, outputs)`` predictions against targets, NaN where missing."""
-    return _scores(kind, _summed(kind, predictions.astype(np.float64), targets.astype(np.float64)))
+    p, y = predictions.astype(np.float64), targets.astype(np.float64)
+    return _scores(kind, _summed(kind, p, y))
 
 
 def loss_of(
@@ -106,7 +108,7 @@ def loss_of(
 ) -> float:
     """Squared error or Poisson deviance, mean over observed outputs, or log loss, of one sample."""
     p, y = prediction.astype(np.float64), target.astype(np.float64)
-    return _loss(kind, np.array(_terms(kind, p, y)))
+    return _add(kind, p[None], y[None], _nothing(kind, len(p)))
 
 
 def combine(kind: str, sessions: Mapping[str, Score], active: str | None = None) -> ScoreReport:
@@ -133,34 +135,22 @@ _SUMS = {
 }
 
 
+def _nothing(kind: str, outputs: int) -> Floats:
+    return np.zeros((len(_SUMS[kind]), outputs))
+
+
 def _summed(kind: str, p: Floats, y: Floats) -> Floats:
     """The sums of ``(samples, outputs)``: ``(sums, outputs)``."""
-    return np.array([term.sum(0) for term in _terms(kind, p, y)])
+    sums = _nothing(kind, p.shape[1])
+    _add(kind, p, y, sums)
+    return sums
 
 
-def _terms(kind: str, p: Floats, y: Floats) -> list[Floats]:
-    """What one sample, or each of several, adds to every sum: ``(…, outputs)`` each."""
+def _add(kind: str, p: Floats, y: Floats, sums: Floats) -> float:
+    """Adds samples to their sums; gives their loss."""
     if kind == "softmax":
-        chosen = np.eye(p.shape[-1])[p.argmax(-1)]
-        log_loss = -y * np.log(np.maximum(p, 1e-12))
-        return [np.ones_like(y), y * chosen, y, log_loss]
-    seen = ~np.isnan(y)
-    y, p = np.where(seen, y, 0.0), np.where(seen, p, 0.0)
-    terms = [seen.astype(np.float64), y, p, y * y, p * p, y * p, (y - p) ** 2]
-    if kind == "poisson":
-        log_y = np.log(np.where(y > 0, y, 1.0))
-        terms += [y * log_y, y * np.log(np.maximum(p, _RATE_FLOOR))]
-    return terms
-
-
-def _loss(kind: str, terms: Floats) -> float:
-    """Of the terms of one sample."""
-    if kind == "softmax":
-        return float(terms[3].sum())
-    lost = terms[6]
-    if kind == "poisson":
-        lost = 2 * (terms[7] - terms[8] - (terms[1] - terms[2]))
-    return float(lost.sum() / max(terms[0].sum(), 1.0))
+        return kernels.add_classes(p, y, sums)
+    return kernels.add_values(p, y, sums, counts=kind == "poisson")
 
 
 def _scores(kind: str, sums: Floats) -> dict[str, float]:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from scatonline.config import ModelSpec
@@ -73,6 +74,19 @@ class Session:
             if spec.realignment.enabled
             else None,
         )
+
+    @staticmethod
+    def rehearse(spec: ModelSpec, cells: Tensor, size: float, device: str) -> None:
+        """Learns from nothing in a session that is thrown away, as :meth:`opened` would make it.
+
+        On a new machine loops are compiled for seconds when they are first called.
+        """
+        readout = fresh(spec.readout, cells, ("this", "that"), size, device)
+        nothing = torch.zeros(len(cells), dtype=torch.float64, device=device)
+        one = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        said = readout.predict(nothing)
+        readout.observe(nothing, one.to(device))
+        Score(spec.readout.kind, len(one)).add(said.float().cpu().numpy(), one.numpy())
 
     def predict(self, x: Tensor, z: Tensor) -> tuple[Tensor, Decoded | None]:
         """Looks at an input that has just come: once at each, in their order.

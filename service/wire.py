@@ -72,5 +72,8 @@ def floats(tensor: pb.Tensor, what: str) -> NDArray[np.float32]:
     Raises:
         InvalidRequest: as :func:`from_tensor`.
     """
+    array = from_tensor(tensor, what)
+    if array.dtype != np.float64:
+        return np.array(array, dtype=np.float32)
     with np.errstate(over="ignore"):
-        return np.array(from_tensor(tensor, what), dtype=np.float32)
+        return array.astype(np.float32)

@@ -13,16 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.special import wrightomega
 from torch import Tensor
 
-# Rates beyond e^±_RATE_LIMIT per bin mean a runaway predictor, not a cell.
-_RATE_LIMIT = 8.0
+from scatonline.kernels.regression import CLASS_STEPS, NEWTON_STEPS
+
+# Rates beyond e^±RATE_LIMIT per bin mean a runaway predictor, not a cell.
+RATE_LIMIT = 8.0
 _RATE_FLOOR = 1e-6
-_NEWTON_STEPS = 5
 # Its exponential is still a normal number.
-_LEAST_LOG = -700.0
-_SOFTMAX_STEPS = 10
+LEAST_LOG = -700.0
 
 
 @dataclass(frozen=True)
@@ -57,20 +56,18 @@ def _poisson_deviance(rate: Tensor, count: Tensor) -> Tensor:
 def _poisson_settled(eta: Tensor, count: Tensor, q: Tensor) -> Tensor:
     """M = w/q with w + log w = log q + η + q·count."""
     q = q.clamp_min(1e-12)
-    goal = (torch.log(q) + eta + q * count).clamp_min(_LEAST_LOG)
-    on_processor = goal.device.type == "cpu"
-    w = torch.from_numpy(wrightomega(goal.numpy())) if on_processor else omega(goal)
-    return (w / q).clamp(math.exp(-_RATE_LIMIT), math.exp(_RATE_LIMIT))
+    goal = (torch.log(q) + eta + q * count).clamp_min(LEAST_LOG)
+    return (omega(goal) / q).clamp(math.exp(-RATE_LIMIT), math.exp(RATE_LIMIT))
 
 
 def omega(goal: Tensor) -> Tensor:
-    """Wright's function, w + log w = goal, by Newton's method: SciPy's, for any device.
+    """Wright's function, w + log w = goal, by Newton's method.
 
     Rising and concave in w, so that after a step Newton never crosses the root; from these starts
     it is there to rounding, however large the goal is, and however small down to −700.
     """
     w = torch.where(goal > 1, goal - torch.log(goal.clamp_min(1)), goal.clamp_max(1).exp())
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(NEWTON_STEPS):
         w = w * (1 + goal - torch.log(w)) / (1 + w)
     return w
 
@@ -78,7 +75,7 @@ def omega(goal: Tensor) -> Tensor:
 def _softmax_settled(eta: Tensor, choice: Tensor, q: Tensor) -> Tensor:
     """Majorisation: the curvature of a softmax is at most ½ (Böhning 1992)."""
     step = torch.zeros_like(eta)
-    for _ in range(_SOFTMAX_STEPS):
+    for _ in range(CLASS_STEPS):
         residual = choice - torch.softmax(eta + q * step, -1)
         step = step + (residual - step) / (1 + q / 2)
     return choice - step
@@ -92,7 +89,7 @@ LINKS: dict[str, Link] = {
         loss=lambda p, y: (y - p).square(),
     ),
     "poisson": Link(
-        mean=lambda eta: eta.clamp(-_RATE_LIMIT, _RATE_LIMIT).exp(),
+        mean=lambda eta: eta.clamp(-RATE_LIMIT, RATE_LIMIT).exp(),
         curvature=lambda p: p,
         settled=_poisson_settled,
         loss=_poisson_deviance,

@@ -31,17 +31,17 @@ from scatonline.config import ReadoutKind, ReadoutSpec
 from scatonline.readout.evidence import Evidence
 from scatonline.readout.links import LINKS, Link
 from scatonline.readout.prior import between, learned
+from scatonline.readout.step import Counts, step
 from scatonline.readout.sums import Sums
 
 # The intercept is all but free.
 _INTERCEPT_PRECISION = 1e-3
-_CURVATURE = (0.05, 20.0)
-_COUNT_FLOOR = 0.05
 # Length of a round of reminders of the prior, as a share of the memory 1/(1 − γ).
 _ROUND = 0.25
 # Share of the past that still holds the weights after a change.
 _HELD = 0.5
-_TABLES = ("precision", "weights", "total", "seen", "peak", "weight")
+_TABLES = ("precision", "weights", "weight")
+_COUNTS = ("total", "seen", "peak")
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ class RecursiveReadout:
         precision: P, ``(width + 1, width + 1)`` float64, the intercept first. Changed in place.
         weights: ``(width + 1, outputs)`` float64. Replaced at each step, never changed in place, so
             that a reader may keep it.
-        total: ``(outputs,)`` sum of observed targets.
-        seen: ``(outputs,)`` number of observed targets.
-        peak: ``(outputs,)`` largest target observed.
+        counts: Of the targets so far.
         weight: ``(width,)`` float64, prior variance of each column's weights over 1/ridge.
         sums: What samples say of the prior, if it is to be learned.
         turn: Next coordinate to be reminded of its prior.
@@ -83,9 +81,7 @@ class RecursiveReadout:
     spec: ReadoutSpec
     precision: Tensor
     weights: Tensor
-    total: Tensor
-    seen: Tensor
-    peak: Tensor
+    counts: Counts
     weight: Tensor
     sums: Sums | None = None
     turn: int = 0
@@ -99,9 +95,7 @@ class RecursiveReadout:
             spec=spec,
             precision=torch.diag(1 / _prior(spec, weight)),
             weights=zeros.new_zeros(width + 1, outputs),
-            total=zeros,
-            seen=zeros.clone(),
-            peak=zeros.clone(),
+            counts=Counts(zeros, zeros.clone(), zeros.clone()),
             weight=weight,
             sums=Sums.none(width, outputs, device) if spec.prior == "learned" else None,
         )
@@ -113,11 +107,11 @@ class RecursiveReadout:
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return predict(self.link, self.weights, self.peak, z)
+        return predict(self.link, self.weights, self.counts.peak, z)
 
     def view(self) -> "RecursiveView":
         """As it is now; later steps do not change it."""
-        return RecursiveView(self.spec.kind, self.weights, self.peak)
+        return RecursiveView(self.spec.kind, self.weights, self.counts.peak)
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """d/dz of the mean negative log-likelihood, weights held fixed: ``(width,)``.
@@ -125,7 +119,7 @@ class RecursiveReadout:
         The mean is over observed outputs. Poisson terms are divided by the output's mean count, so
         that busy cells do not drown quiet ones.
         """
-        error = -self.link.residual(self.predict(z), target) / self._anchor()
+        error = -self.link.residual(self.predict(z), target) / self.counts.anchor(self.link)
         observed = (~torch.isnan(target)).sum().clamp_min(1)
         return self.weights[1:] @ (error / observed)
 
@@ -141,23 +135,15 @@ class RecursiveReadout:
             target: ``(outputs,)`` float64, NaN where missing.
             _refreshed: Never given, see :meth:`due`.
         """
-        self.total = self.total + torch.nan_to_num(target, nan=0.0)
-        self.seen = self.seen + (~torch.isnan(target))
-        self.peak = torch.fmax(self.peak, target)
-        anchor = self._anchor()
-        one_z = torch.cat((z.new_ones(1), z))
-        direction = self.precision @ one_z / self.spec.forgetting
-        reach = one_z @ direction
-        eta = one_z @ self.weights
-        settled = self.link.settled(eta, target, reach / anchor)
-        residual = self.link.residual(settled, target) / anchor
-        self.weights = self.weights + torch.outer(direction, residual)
-        curvature = (self.link.curvature(settled) / anchor).nanmean().clamp(*_CURVATURE)
+        taught = step(self.spec, z, target, self.counts, self.precision, self.weights)
+        self.counts, self.weights = taught.counts, taught.weights
         if self.sums is not None:
-            working = eta + residual * (1 / curvature + reach)
+            one_z = torch.cat((z.new_ones(1), z))
+            working = taught.eta + taught.residual * (1 / taught.curvature + taught.reach)
             seen = ~torch.isnan(target)
-            self.sums = self.sums.added(one_z, working, curvature, seen, self.spec.forgetting)
-        self._tighten(direction, reach, curvature)
+            self.sums = self.sums.added(
+                one_z, working, taught.curvature, seen, self.spec.forgetting
+            )
         if self.spec.forgetting < 1:
             self._remember_prior()
 
@@ -183,7 +169,7 @@ class RecursiveReadout:
         fresh.sums = None if self.sums is None else self.sums.carried(index)
         fresh.precision[place[:, None], place[None, :]] = precision
         fresh.weights[place] = weights
-        fresh.total, fresh.seen, fresh.peak = self.total, self.seen, self.peak
+        fresh.counts = self.counts
         return fresh
 
     def succeed(
@@ -213,10 +199,7 @@ class RecursiveReadout:
         weights = self.weights.clone()
         weights[:, here] = earlier.weights[:, there]
         self.weights = weights
-        for name in ("total", "seen", "peak"):
-            values = getattr(self, name).clone()
-            values[here] = getattr(earlier, name)[there]
-            setattr(self, name, values)
+        self.counts = self.counts.succeeding(earlier.counts, here, there)
         if len(matched) == weights.shape[1]:
             # One regression that goes on, with the prior that it began with.
             self.precision, self.weight = earlier.precision.clone(), earlier.weight
@@ -249,7 +232,8 @@ class RecursiveReadout:
     def tensors(self) -> dict[str, Tensor]:
         """State that a checkpoint keeps."""
         sums = {} if self.sums is None else self.sums.tensors()
-        return {name: getattr(self, name) for name in _TABLES} | sums
+        counts = {name: getattr(self.counts, name) for name in _COUNTS}
+        return {name: getattr(self, name) for name in _TABLES} | counts | sums
 
     def meta(self) -> dict[str, Any]:
         """The rest of the state, JSON-safe."""
@@ -259,20 +243,9 @@ class RecursiveReadout:
         """Inverse of :meth:`tensors` and :meth:`meta`."""
         for name in _TABLES:
             setattr(self, name, tensors[name])
+        self.counts = Counts(*(tensors[name] for name in _COUNTS))
         self.sums = None if self.sums is None else Sums.restored(tensors)
         self.turn = meta["turn"]
-
-    def _anchor(self) -> Tensor:
-        if not self.link.anchored:
-            return torch.ones_like(self.total)
-        # One virtual observation of 1 keeps the first samples' steps finite.
-        return ((self.total + 1) / (self.seen + 1)).clamp_min(_COUNT_FLOOR)
-
-    def _tighten(self, direction: Tensor, reach: Tensor, curvature: Tensor) -> None:
-        """P⁻¹ ← γP⁻¹ + h zzᵀ, given P z/γ and zᵀP z/γ."""
-        if self.spec.forgetting < 1:
-            self.precision.div_(self.spec.forgetting)
-        self.precision.addr_(-curvature / (1 + curvature * reach) * direction, direction)
 
     def _remember_prior(self) -> None:
         """Adds (1 − γ)·prior to P⁻¹ as observations that a few coordinates' weights are 0."""

@@ -46,7 +46,7 @@ class Sums:
         return cls(zeros.new_zeros(width + 1, outputs), zeros, zeros.clone())
 
     def added(
-        self, one_z: Tensor, target: Tensor, weight: Tensor, seen: Tensor, keep: float
+        self, one_z: Tensor, target: Tensor, weight: Tensor | float, seen: Tensor, keep: float
     ) -> "Sums":
         """With one sample more.
 

@@ -34,7 +34,7 @@ def likelihood(model: Model, sample: Sample) -> Tensor:
     halves = 1.0 if readout.spec.kind == "softmax" else 0.5
     loss = halves * readout.link.loss(mean[seen], target[seen])
     if readout.link.anchored:
-        loss = loss / ((readout.total + 1) / (readout.seen + 1))[seen]
+        loss = loss / ((readout.counts.total + 1) / (readout.counts.seen + 1))[seen]
     return loss.mean()
 
 

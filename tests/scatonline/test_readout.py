@@ -114,15 +114,15 @@ def test_restructuring_leaves_the_old_readout_alone(kind: ReadoutKind) -> None:
     before = copy.deepcopy(readout)
     smaller = readout.restructured(torch.tensor([1, -1]))
     smaller.observe(torch.ones(2, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[0])
-    for name in ("precision", "weights", "total", "seen", "peak"):
-        assert torch.equal(getattr(readout, name), getattr(before, name))
+    kept = before.tensors()
+    assert all(torch.equal(table, kept[name]) for name, table in readout.tensors().items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_do_not_change_while_weights_are_held(kind: ReadoutKind) -> None:
     """A reader may keep weights: a step makes new ones."""
     readout = taught(kind)
-    weights, peak = readout.weights, readout.peak
+    weights, peak = readout.weights, readout.counts.peak
     kept = weights.clone(), peak.clone()
     z, y = stream(kind, 5, seed=3)
     for zi, yi in zip(z, y, strict=True):
@@ -142,9 +142,9 @@ def test_missing_target_leaves_its_output_alone(kind: ReadoutKind) -> None:
     readout.observe(z[0], target)
     assert torch.equal(readout.weights[:, 1], before.weights[:, 1])
     assert not torch.equal(readout.weights[:, 0], before.weights[:, 0])
-    assert readout.total[1] == before.total[1]
-    assert readout.seen[1] == before.seen[1]
-    assert readout.peak[1] == before.peak[1]
+    assert readout.counts.total[1] == before.counts.total[1]
+    assert readout.counts.seen[1] == before.counts.seen[1]
+    assert readout.counts.peak[1] == before.counts.peak[1]
     assert bool(torch.isfinite(readout.precision).all())
 
 
@@ -160,7 +160,11 @@ def test_gradient_is_that_of_the_mean_likelihood(kind: ReadoutKind) -> None:
     variable = z[0].clone().requires_grad_()
     link = readout.link
     mean = link.mean(readout.weights[0] + variable @ readout.weights[1:])
-    scale = (readout.total + 1) / (readout.seen + 1) if kind == "poisson" else torch.ones(3)
+    scale = (
+        (readout.counts.total + 1) / (readout.counts.seen + 1)
+        if kind == "poisson"
+        else torch.ones(3)
+    )
     halves = 1.0 if kind == "softmax" else 0.5
     per_output = halves * link.loss(mean[seen], target[seen]) / scale[seen]
     (expected,) = torch.autograd.grad(per_output.mean(), variable)
@@ -276,8 +280,8 @@ def test_forgetting_follows_a_change(kind: ReadoutKind) -> None:
 def test_rate_never_exceeds_the_largest_count_seen() -> None:
     readout = taught("poisson", 200)
     far = 1e3 * torch.ones(4, dtype=torch.float64)
-    assert bool((readout.predict(far) <= readout.peak.clamp_min(1)).all())
-    assert bool((readout.predict(-far) <= readout.peak.clamp_min(1)).all())
+    assert bool((readout.predict(far) <= readout.counts.peak.clamp_min(1)).all())
+    assert bool((readout.predict(-far) <= readout.counts.peak.clamp_min(1)).all())
     assert bool((fresh("poisson", 4, 3).predict(far) <= 1).all())
 
 

@@ -1,0 +1,134 @@
+"""One sample's step of a recursive readout, in two forms: PyTorch's operations, and compiled.
+
+The first runs on any device. The second does the same on a processor without a call for every
+operation, of which a small readout would spend most of its time. They differ by rounding only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scatonline.config import ReadoutSpec
+from scatonline.kernels import regression
+from scatonline.readout.links import LEAST_LOG, LINKS, RATE_LIMIT, Link
+
+_CURVATURE = (0.05, 20.0)
+_COUNT_FLOOR = 0.05
+_LIMITS = regression.Limits(*_CURVATURE, _COUNT_FLOOR, LEAST_LOG, RATE_LIMIT)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the observed targets have been like, an entry an output, float64.
+
+    Attributes:
+        total: Sum.
+        seen: Number.
+        peak: The largest.
+    """
+
+    total: Tensor
+    seen: Tensor
+    peak: Tensor
+
+    def anchor(self, link: Link) -> Tensor:
+        """By what steps are divided: the mean count; 1 where there are no counts."""
+        if not link.anchored:
+            return torch.ones_like(self.total)
+        # One virtual observation of 1 keeps the first samples' steps finite.
+        return ((self.total + 1) / (self.seen + 1)).clamp_min(_COUNT_FLOOR)
+
+    def succeeding(self, earlier: "Counts", here: Tensor, there: Tensor) -> "Counts":
+        """With those of an earlier session's outputs ``there`` in the place of ``here``."""
+        pairs = ((self.total, earlier.total), (self.seen, earlier.seen), (self.peak, earlier.peak))
+        return Counts(*(own.index_copy(0, here, other[there]) for own, other in pairs))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a sample has changed, and what it has said.
+
+    Attributes:
+        counts: With its targets.
+        weights: ``(width + 1, outputs)``, the intercept first.
+        eta: ``(outputs,)``, linear predictors before it.
+        residual: ``(outputs,)``, target − mean after it, over the anchor; 0 where missing.
+        reach: zᵀP z/γ.
+        curvature: h.
+    """
+
+    counts: Counts
+    weights: Tensor
+    eta: Tensor
+    residual: Tensor
+    reach: Tensor | float
+    curvature: Tensor | float
+
+
+def step(
+    spec: ReadoutSpec, z: Tensor, target: Tensor, counts: Counts, precision: Tensor, weights: Tensor
+) -> Step:
+    """Learns from one sample, in the form that suits the device.
+
+    Args:
+        spec: Kind and forgetting.
+        z: ``(width,)`` standardised columns, float64.
+        target: ``(outputs,)`` float64, NaN where missing.
+        counts: Of the targets before.
+        precision: P, ``(width + 1, width + 1)`` float64, contiguous; changed in place.
+        weights: ``(width + 1, outputs)`` float64; left alone.
+    """
+    form = compiled if z.device.type == "cpu" else portable
+    return form(spec, z, target, counts, precision, weights)
+
+
+def portable(
+    spec: ReadoutSpec, z: Tensor, target: Tensor, counts: Counts, precision: Tensor, weights: Tensor
+) -> Step:
+    """:func:`step` on any device, without a wait for it."""
+    link = LINKS[spec.kind]
+    counts = Counts(
+        counts.total + torch.nan_to_num(target, nan=0.0),
+        counts.seen + (~torch.isnan(target)),
+        torch.fmax(counts.peak, target),
+    )
+    anchor = counts.anchor(link)
+    one_z = torch.cat((z.new_ones(1), z))
+    direction = precision @ one_z / spec.forgetting
+    reach = one_z @ direction
+    eta = one_z @ weights
+    settled = link.settled(eta, target, reach / anchor)
+    residual = link.residual(settled, target) / anchor
+    curvature = (link.curvature(settled) / anchor).nanmean().clamp(*_CURVATURE)
+    if spec.forgetting < 1:
+        precision.div_(spec.forgetting)
+    precision.addr_(-curvature / (1 + curvature * reach) * direction, direction)
+    weights = weights + torch.outer(direction, residual)
+    return Step(counts, weights, eta, residual, reach, curvature)
+
+
+def compiled(
+    spec: ReadoutSpec, z: Tensor, target: Tensor, counts: Counts, precision: Tensor, weights: Tensor
+) -> Step:
+    """:func:`step` on a processor."""
+    before = weights.numpy()
+    after, direction = np.empty_like(before), np.empty(len(before))
+    made = np.empty((5, before.shape[1]))
+    reach, curvature = regression.step(
+        spec.kind,
+        _LIMITS,
+        spec.forgetting,
+        z.numpy(),
+        target.numpy(),
+        (counts.total.numpy(), counts.seen.numpy(), counts.peak.numpy()),
+        precision.numpy(),
+        before,
+        after,
+        direction,
+        made,
+    )
+    total, seen, peak, eta, residual = torch.from_numpy(made).unbind()
+    after_ = torch.from_numpy(after)
+    return Step(Counts(total, seen, peak), after_, eta, residual, reach, curvature)
