@@ -1,7 +1,6 @@
 """The command line: `scatonline serve`, `fit`, `demo`, `filters`, `token` and `version`."""
 
 import argparse
-import asyncio
 import os
 import sys
 import threading
@@ -72,11 +71,13 @@ def _serve(parsed: argparse.Namespace) -> int:
 
     try:
         settings = load(parsed.config)
+        import uvloop
+
         from service.app import serve
         from service.telemetry import configure_log
 
         configure_log(settings.log.level, settings.log.format)
-        status = asyncio.run(serve(settings, parsed.ready_file))
+        status = uvloop.run(serve(settings, parsed.ready_file))
     except (ServiceError, ScatOnlineError) as error:
         print(f"scatonline: {error}", file=sys.stderr)
         return 1

@@ -1,10 +1,13 @@
-"""A gRPC server that gives back what it gets: what any service in Python pays for being one."""
+"""A gRPC server that gives back what it gets: what any service in Python pays for being one.
 
-import asyncio
+Its event loop is the one that the service has.
+"""
+
 import sys
 from pathlib import Path
 
 import grpc
+import uvloop
 
 METHOD = "/scatonline.benchmark/Echo"
 
@@ -30,4 +33,4 @@ async def serve(ready: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    uvloop.run(serve(Path(sys.argv[1])))

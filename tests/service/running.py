@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvloop
 import yaml
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
@@ -63,7 +64,7 @@ class LocalService:
     """The whole service in a thread of this process."""
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.failed = threading.Event()
