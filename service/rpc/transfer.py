@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from service._generated import scatonline_pb2 as pb
 from service.engine import Models
@@ -10,6 +11,9 @@ from service.rpc.calls import Calls
 
 # Fits the smallest limit on messages that the settings allow.
 PART_BYTES = 2**15
+# How long more than may come is read on, and let go. Of a call that ends while a client is still
+# sending, grpc.aio may tell that client that sending failed, and not why.
+_HEARD_OUT_S = 2.0
 
 
 async def parts(models: Models, name: str) -> AsyncIterator[pb.Part]:
@@ -41,6 +45,8 @@ async def received(
         first = first or request
         content += request.data
         if len(content) > most_bytes:
+            content.clear()
+            await _hear_out(requests)
             raise OverLimit(
                 f"data: got more than {most_bytes} bytes, expected at most that many: raise "
                 "limits.import_bytes"
@@ -48,3 +54,11 @@ async def received(
     if first is None:
         raise InvalidRequest("data: got nothing, expected the parts of an exported model")
     return await calls.import_model(bytes(content), first.model, first.replace)
+
+
+async def _hear_out(requests: AsyncIterator[pb.ImportModelRequest]) -> None:
+    """Reads to the end, or for a while."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_HEARD_OUT_S):
+            async for _ in requests:
+                pass

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -199,6 +200,20 @@ def test_what_no_waiting_makes_fit_is_refused_for_good(serve: Serve) -> None:
         )
         assert client.models() == ("encoder",)
         assert list(client.status().models["encoder"].sessions) == ["day-1"]
+
+
+def test_a_file_that_never_ends_is_refused_all_the_same(serve: Serve) -> None:
+    told = threading.Event()
+
+    def parts() -> Iterator[pb.ImportModelRequest]:
+        yield from [pb.ImportModelRequest(model="copy", data=bytes(40_000))] * 2
+        told.wait(30)
+
+    with serve(import_bytes=2**16) as (_, client, stub):
+        full = StatusCode.RESOURCE_EXHAUSTED
+        assert_refused_for_good(stub.ImportModel.future(parts()), full, "raise limits.import_bytes")
+        told.set()
+        assert client.models() == ("encoder",)
 
 
 def import_blocking(address: str, content: bytes) -> None:
