@@ -183,8 +183,8 @@ class Pool:
         self._idle: list[Buffers] = []
 
     def borrow(self, batch: int, dtype: torch.dtype) -> Buffers:
-        """Some that nobody else uses, until they are given back."""
-        for candidate in tuple(self._idle):
+        """Some that nobody else uses, until they are given back; those used last are at hand."""
+        for candidate in reversed(tuple(self._idle)):
             if (candidate.batch, candidate.dtype) == (batch, dtype):
                 try:
                     self._idle.remove(candidate)

@@ -79,6 +79,59 @@ def step(
     return reach, curvature
 
 
+def expected(
+    kind: str, limits: Limits, z: Doubles, weights: Doubles, peak: Doubles, out: Doubles
+) -> None:
+    """What weights say of one sample.
+
+    Args:
+        kind: ``gaussian``, ``poisson`` or ``softmax``.
+        limits: Bounds.
+        z: ``(width,)``, standardised columns.
+        weights: ``(width + 1, outputs)``, the intercept first.
+        peak: ``(outputs,)``, above which no rate is given, nor above 1 where that is more.
+        out: ``(outputs,)``, written.
+    """
+    _expected(_KINDS[kind], limits, z, weights, peak, out)
+
+
+@inner
+@no_type_check
+def _predictor(z, weights, out):
+    """``out = (1, z) @ weights``."""
+    out[:] = weights[0]
+    for j in range(len(z)):
+        for k in range(len(out)):
+            out[k] += z[j] * weights[j + 1, k]
+
+
+@inner
+@no_type_check
+def _to_chances(eta):
+    """Softmax, in place."""
+    top = -np.inf
+    for k in range(len(eta)):
+        top = max(top, eta[k])
+    whole = 0.0
+    for k in range(len(eta)):
+        eta[k] = math.exp(eta[k] - top)
+        whole += eta[k]
+    for k in range(len(eta)):
+        eta[k] /= whole
+
+
+@inner
+@no_type_check
+def _expected(kind, limits, z, weights, peak, out):
+    _predictor(z, weights, out)
+    if kind == _SOFTMAX:
+        _to_chances(out)
+    elif kind == _POISSON:
+        for k in range(len(out)):
+            log_rate = min(max(out[k], -limits.log_rate), limits.log_rate)
+            out[k] = min(math.exp(log_rate), max(peak[k], 1.0))
+
+
 @Loop
 @no_type_check
 def _aim_loop(forgetting, z, precision, direction):
@@ -96,11 +149,9 @@ def _aim_loop(forgetting, z, precision, direction):
 def _settle(kind, limits, z, target, total, seen, peak, before, direction, made):
     """Counts, η and residuals; returns reach and curvature."""
     reach = direction[0]
-    made[ETA] = before[0]
     for j in range(len(z)):
         reach += z[j] * direction[j + 1]
-        for k in range(len(target)):
-            made[ETA, k] += z[j] * before[j + 1, k]
+    _predictor(z, before, made[ETA])
     for k in range(len(target)):
         there = not math.isnan(target[k])
         made[TOTAL, k] = total[k] + (target[k] if there else 0.0)
@@ -151,17 +202,11 @@ def _settle_classes(reach, target, made):
     step[:] = 0.0
     chances = np.empty(count)
     for _ in range(CLASS_STEPS):
-        top = -np.inf
         for k in range(count):
             chances[k] = made[ETA, k] + reach * step[k]
-            top = max(top, chances[k])
-        whole = 0.0
+        _to_chances(chances)
         for k in range(count):
-            chances[k] = math.exp(chances[k] - top)
-            whole += chances[k]
-        for k in range(count):
-            residual = target[k] - chances[k] / whole
-            step[k] += (residual - step[k]) / (1 + reach / 2)
+            step[k] += (target[k] - chances[k] - step[k]) / (1 + reach / 2)
     curvature = 0.0
     for k in range(count):
         settled = target[k] - step[k]

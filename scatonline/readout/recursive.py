@@ -31,7 +31,7 @@ from scatonline.config import ReadoutKind, ReadoutSpec
 from scatonline.readout.evidence import Evidence
 from scatonline.readout.links import LINKS, Link
 from scatonline.readout.prior import between, learned
-from scatonline.readout.step import Counts, step
+from scatonline.readout.step import Counts, predict, step
 from scatonline.readout.sums import Sums
 
 # The intercept is all but free.
@@ -60,7 +60,7 @@ class RecursiveView:
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return predict(LINKS[self.kind], self.weights, self.peak, z)
+        return predict(self.kind, self.weights, self.peak, z)
 
 
 @dataclass
@@ -107,7 +107,7 @@ class RecursiveReadout:
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return predict(self.link, self.weights, self.counts.peak, z)
+        return predict(self.spec.kind, self.weights, self.counts.peak, z)
 
     def view(self) -> "RecursiveView":
         """As it is now; later steps do not change it."""
@@ -242,7 +242,8 @@ class RecursiveReadout:
     def load(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Inverse of :meth:`tensors` and :meth:`meta`."""
         for name in _TABLES:
-            setattr(self, name, tensors[name])
+            # Loops are compiled for rows, and solvers leave columns one after the other.
+            setattr(self, name, tensors[name].contiguous())
         self.counts = Counts(*(tensors[name] for name in _COUNTS))
         self.sums = None if self.sums is None else Sums.restored(tensors)
         self.turn = meta["turn"]
@@ -274,16 +275,6 @@ class RecursiveReadout:
         self.precision[:, turns] = columns
         self.precision[turns] = columns.T
         return columns
-
-
-def predict(link: Link, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
-    """Predictions of ``weights`` with the intercept first.
-
-    A rate, being a mean count, is never given above the largest count seen (and one): the
-    exponential of a linear predictor knows no ceiling, a cell does.
-    """
-    mean = link.mean(weights[0] + z @ weights[1:])
-    return torch.minimum(mean, peak.clamp_min(1.0)) if link.anchored else mean
 
 
 def without(

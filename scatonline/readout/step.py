@@ -1,7 +1,8 @@
-"""One sample's step of a recursive readout, in two forms: PyTorch's operations, and compiled.
+"""What a recursive readout says of a sample and learns from it, in two forms.
 
-The first runs on any device. The second does the same on a processor without a call for every
-operation, of which a small readout would spend most of its time. They differ by rounding only.
+One, of PyTorch's operations, runs on any device. The other does the same on a processor without a
+call for every operation, on which a small readout would spend most of its time. They differ by
+rounding only.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scatonline.config import ReadoutSpec
+from scatonline.config import ReadoutKind, ReadoutSpec
 from scatonline.kernels import regression
 from scatonline.readout.links import LEAST_LOG, LINKS, RATE_LIMIT, Link
 
@@ -65,6 +66,27 @@ class Step:
     residual: Tensor
     reach: Tensor | float
     curvature: Tensor | float
+
+
+def predict(kind: ReadoutKind, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
+    """Predictions of ``weights`` with the intercept first.
+
+    A rate, being a mean count, is never given above the largest count seen (and one): the
+    exponential of a linear predictor knows no ceiling, a cell does.
+
+    Args:
+        kind: Meaning of the targets.
+        weights: ``(width + 1, outputs)`` float64.
+        peak: ``(outputs,)``, largest count seen.
+        z: ``(..., width)`` standardised columns, float64.
+    """
+    if z.dim() == 1 and z.device.type == "cpu":
+        said = np.empty(weights.shape[1])
+        regression.expected(kind, _LIMITS, z.numpy(), weights.numpy(), peak.numpy(), said)
+        return torch.from_numpy(said)
+    link = LINKS[kind]
+    mean = link.mean(weights[0] + z @ weights[1:])
+    return torch.minimum(mean, peak.clamp_min(1.0)) if link.anchored else mean
 
 
 def step(

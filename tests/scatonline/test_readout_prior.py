@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -269,7 +270,7 @@ def test_slope_of_the_evidence_is_its_differences(similarity: Any, relative: boo
 def test_weights_beyond_numbers_are_no_number_likely(method: Method) -> None:
     """So that a search that has leapt too far comes back."""
     seen = old(method).evidence()
-    value, _ = seen.unlikely(torch.full((WIDTH,), 1e300, dtype=torch.float64))
+    value, _ = seen.unlikely(torch.full((WIDTH,), math.inf, dtype=torch.float64))
     assert not np.isfinite(value)
 
 

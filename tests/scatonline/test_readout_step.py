@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scatonline.config import ReadoutKind, ReadoutSpec
-from scatonline.readout.step import Counts, Step, compiled, portable
+from scatonline.readout.step import Counts, Step, compiled, portable, predict
 
 KINDS: tuple[ReadoutKind, ...] = ("gaussian", "poisson", "softmax")
 
@@ -76,3 +76,16 @@ def test_threads_share_a_wide_step(kind: ReadoutKind) -> None:
     other = portable(spec, z, y, counts, theirs, weights)
     assert torch.allclose(one.weights, other.weights, rtol=1e-9)
     assert torch.allclose(mine, theirs, rtol=1e-8, atol=1e-11 * float(precision.abs().max()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), width=st.integers(0, 40), outputs=st.integers(2, 9))
+def test_one_sample_is_predicted_as_among_others(
+    kind: ReadoutKind, seed: int, width: int, outputs: int
+) -> None:
+    """Alone it goes through the compiled form, in company through PyTorch's operations."""
+    z, _, counts, _, weights = drawn(kind, seed, width, outputs, missing=False)
+    alone = predict(kind, weights, counts.peak, z)
+    among = predict(kind, weights, counts.peak, torch.stack((z, -z)))[0]
+    assert torch.allclose(alone, among, rtol=1e-9, atol=1e-12)
