@@ -52,6 +52,14 @@ class WriterLimits:
     probe_every_s: float = 1.0
 
 
+@dataclass
+class _Applied:
+    """What came of an event: its result, or the error that it ended in."""
+
+    result: object = None
+    error: Exception | None = None
+
+
 class Writer:
     """Takes events from its inbox until that is closed and empty.
 
@@ -232,27 +240,26 @@ class Writer:
         self._linger.flushed(count, seconds)
         self._instruments.journal_flush.observe(seconds)
 
-    def _apply(self, change: Change[Any]) -> "Future[Any]":
-        """What came of an event: its result, or the error that it ended in."""
-        applied: Future[Any] = Future()
+    def _apply(self, change: Change[Any]) -> _Applied:
+        applied = _Applied()
         try:
-            applied.set_result(apply(change.event, change.request, self._served))
+            applied.result = apply(change.event, change.request, self._served)
         except Exception as error:  # noqa: BLE001 (told; what nobody foresaw is healed)
-            applied.set_exception(error)
+            applied.error = error
         reach("event.applied")
         return applied
 
-    def _answered(self, change: Change[Any], applied: "Future[Any]") -> bool:
+    def _answered(self, change: Change[Any], applied: _Applied) -> bool:
         """Has an event answered; False if something that nobody foresaw broke it."""
-        error = applied.exception()
+        error = applied.error
         if error is not None:
             foreseen = isinstance(error, ScatOnlineError | ServiceError)
             if not foreseen:
                 _log.error("event_broke", exc_info=error, **_place(change))
             change.result.set_exception(error)
             return foreseen
-        self._react(change.event, applied.result())
-        self._outbox.put(change, applied.result())
+        self._react(change.event, applied.result)
+        self._outbox.put(change, applied.result)
         if self._outbox.due():
             self._give_out()
         return True

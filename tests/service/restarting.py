@@ -65,6 +65,7 @@ class Network:
         self._heard = threading.Event()
         self._heard.set()
         self._lock = threading.Lock()
+        self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -87,6 +88,8 @@ class Network:
 
     def close(self) -> None:
         """Ends everything."""
+        with self._lock:
+            self._closed = True
         self._listener.close()
         self._heard.set()
         self.cut()
@@ -95,11 +98,20 @@ class Network:
         while True:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
             except OSError:
                 return
+            try:
+                far = socket.create_connection(self._target)
+            except OSError:
+                near.close()
+                continue
             with self._lock:
                 self._ends += [near, far]
+                closed = self._closed
+            if closed:
+                # One that came at the last moment: closing a listener does not end its accept.
+                self.cut()
+                return
             for source, drain in ((near, far), (far, near)):
                 threading.Thread(target=self._carry, args=(source, drain), daemon=True).start()
 
