@@ -201,7 +201,8 @@ class Settings(BaseSettings):
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU where there is one.
-        threads: Threads that one torch operation may use; 0 leaves torch's choice.
+        threads: Threads that one operation may use; 0: as many as there are processors. Several pay
+            with large inputs, or where the machine is the service's own.
         models: The models served, each under a name of its own.
         calibration: For a model whose ``bank.family`` is ``auto``: a recording to choose it from.
         start: For a model without a checkpoint of its own: the folder that `scatonline fit` wrote.
@@ -218,7 +219,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=1, ge=0)
     models: tuple[_Specification, ...]
     calibration: dict[str, Path] = {}
     start: dict[str, Path] = {}

@@ -1,8 +1,9 @@
 """A gRPC server that gives back what it gets: what any service in Python pays for being one.
 
-Its event loop is the one that the service has.
+Its event loop is the service's, or Python's own.
 """
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -33,4 +34,5 @@ async def serve(ready: Path) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1])))
+    run = {"uvloop": uvloop.run, "asyncio": asyncio.run}[sys.argv[2]]
+    run(serve(Path(sys.argv[1])))

@@ -122,6 +122,7 @@ def durable_updates(quick: bool) -> list[Figure]:
         Figure("durable updates, 64 in flight, filters fixed", fixed["rate"], "1/s"),
         Figure("echoes, 64 in flight", fixed["echoes"], "1/s"),
         at_least("updates ÷ echoes, filters fixed", share, "", 0.5),
+        Figure("the same, ÷ echoes on asyncio's own loop", fixed["plain_share"], ""),
         Figure("the model's own step, alone", 1e3 * fixed["step_s"], "ms"),
         Figure("the same, 32 that waited", 1e3 * fixed["together_s"], "ms"),
         Figure("of an update: that", 100 * fixed["together_s"] * fixed["rate"], "%"),
@@ -140,41 +141,50 @@ def durable_updates(quick: bool) -> list[Figure]:
 def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
     units, rounds, count = 8, 2 if quick else 5, 600 if quick else 1500
 
-    async def measure(server: processes.Server, bare: processes.Server) -> list[tuple[Any, Any]]:
+    async def measure(
+        server: processes.Server, bare: processes.Server, plain: processes.Server
+    ) -> list[tuple[load.Times, load.Times, load.Times]]:
         async with (
             grpc.aio.insecure_channel(server.address) as channel,
             grpc.aio.insecure_channel(bare.address) as beside,
+            grpc.aio.insecure_channel(plain.address) as besides,
         ):
             await rpc.ScatOnlineStub(channel).OpenSession(cases.open_session(model, units))
-            send, back = load.sender(channel, cases.UPDATE), load.sender(beside, echo.METHOD)
+            send = load.sender(channel, cases.UPDATE)
+            back, plainly = load.sender(beside, echo.METHOD), load.sender(besides, echo.METHOD)
             await load.closed(send, [cases.update(model, n, units) for n in range(200)], 16)
             found = []
             for number in range(rounds):
-                first = 1000 + number * count
-                requests = [cases.update(model, first + n, units) for n in range(count)]
-                found.append(
-                    (await load.closed(send, requests, 64), await load.closed(back, requests, 64))
-                )
+                first = 1000 + number * (count + 200)
+                requests = [cases.update(model, first + n, units) for n in range(count + 200)]
+                each = []
+                for one in (send, back, plainly):
+                    # So that it does not matter who was asked before.
+                    await load.closed(one, requests[:200], 64)
+                    each.append(await load.closed(one, requests[200:], 64))
+                found.append((each[0], each[1], each[2]))
             return found
 
     with (
         _folder() as folder,
         processes.echo(folder) as bare,
+        processes.echo(folder, "asyncio") as plain,
         processes.scatonline(folder, model) as server,
     ):
-        found = asyncio.run(measure(server, bare))
+        found = asyncio.run(measure(server, bare, plain))
         flushes = server.metric("scatonline_journal_flush_seconds_count")
         flush_s = server.metric("scatonline_journal_flush_seconds_sum") / flushes
         events = server.metric("scatonline_journal_batch_events_sum") / flushes
     return {
-        "rate": float(np.median([ours.rate for ours, _ in found])),
-        "echoes": float(np.median([bare.rate for _, bare in found])),
-        "share": float(np.median([ours.rate / bare.rate for ours, bare in found])),
+        "rate": float(np.median([ours.rate for ours, _, _ in found])),
+        "echoes": float(np.median([bare.rate for _, bare, _ in found])),
+        "share": float(np.median([ours.rate / bare.rate for ours, bare, _ in found])),
+        "plain_share": float(np.median([ours.rate / plain.rate for ours, _, plain in found])),
         "step_s": _own_step_s(model, units),
         "together_s": _own_step_s(model, units, together=32),
         "events": events,
         "flush_s": flush_s,
-        "refused": float(sum(sum(ours.failures.values()) for ours, _ in found)),
+        "refused": float(sum(sum(ours.failures.values()) for ours, _, _ in found)),
     }
 
 

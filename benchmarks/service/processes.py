@@ -80,10 +80,10 @@ def scatonline(folder: Path, model: dict[str, Any]) -> Iterator[Server]:
 
 
 @contextmanager
-def echo(folder: Path) -> Iterator[Server]:
-    """The bare echo."""
-    ready = folder / "echo.port"
-    with _running(["-m", "benchmarks.service.echo", str(ready)], ready) as (process, start_s):
+def echo(folder: Path, loop: str = "uvloop") -> Iterator[Server]:
+    """The bare echo, on an event loop like the service's, or on Python's own: `asyncio`."""
+    ready = folder / f"echo.{loop}"
+    with _running(["-m", "benchmarks.service.echo", str(ready), loop], ready) as (process, start_s):
         yield Server(process, f"127.0.0.1:{ready.read_text()}", 0, start_s)
 
 
