@@ -6,7 +6,7 @@ raises has changed nothing. One thread owns a model; only :class:`Reader` and
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -189,8 +189,13 @@ class Model:
         if self.shadow is not None:
             self.shadow.look_ahead(known)
 
-    def step(self, sample: Sample) -> Outcome:
+    def step(self, sample: Sample, expected: Callable[[Outcome], object] | None = None) -> Outcome:
         """Predicts a sample, then scores and learns from it, or keeps it until its label comes.
+
+        Args:
+            sample: The sample.
+            expected: Called with the outcome of a labelled sample once it is certain, before
+                anything is learned from it.
 
         Raises:
             As :meth:`check`.
@@ -204,17 +209,8 @@ class Model:
         session.remember(sample.id, columns, self.learner.lags)
         self.event += 1
         self._expire(sample.arrived_s)
-        if sample.target is None:
-            self._give_up(self._pending.add(sample.session, sample.id, predicted))
-            if self.shadow is not None:
-                self.shadow.step(sample)
-            loss = None
-        else:
-            loss = self._learn(session, columns, predicted, sample.target)
-            if self.shadow is not None:
-                self._compare(loss, self.shadow.step(sample).loss)
-        self._learn_held()
-        return Outcome(
+        loss = None if sample.target is None else _scored(session, predicted, sample.target)
+        outcome = Outcome(
             sample_id=sample.id,
             prediction=predicted.prediction,
             learned=loss is not None and not self.frozen,
@@ -222,6 +218,18 @@ class Model:
             loss=loss,
             event=self.event,
         )
+        if sample.target is None or loss is None:
+            self._give_up(self._pending.add(sample.session, sample.id, predicted))
+            if self.shadow is not None:
+                self.shadow.step(sample)
+        else:
+            if expected is not None:
+                expected(outcome)
+            self._learn(session, columns, predicted, sample.target, loss)
+            if self.shadow is not None:
+                self._compare(loss, self.shadow.step(sample).loss)
+        self._learn_held()
+        return outcome
 
     def check_label(self, session: str, sample_id: str, target: NDArray[np.generic]) -> None:
         """Refuses what :meth:`label` would refuse; changes nothing."""
@@ -509,7 +517,8 @@ class Model:
         known = self._session(session)
         waiting = self._pending.take(session, sample_id)
         columns = self.learner.columns(waiting.input, known, waiting.past)
-        loss = self._learn(known, columns, waiting, target)
+        loss = _scored(known, waiting, target)
+        self._learn(known, columns, waiting, target, loss)
         if self.shadow is not None:
             self._compare(loss, self.shadow.label(session, sample_id, target).loss)
         return waiting, loss
@@ -520,14 +529,13 @@ class Model:
         columns: Tensor,
         predicted: Predicted,
         target: NDArray[np.generic],
-    ) -> float:
-        """Scores what was predicted, learns from the sample unless frozen, returns the loss."""
-        observed = target.astype(np.float64)
-        y = torch.from_numpy(observed).to(self.device)
-        said, decoded = predicted.prediction.values, predicted.decoded
-        loss = session.score.add(said, observed)
+        loss: float,
+    ) -> None:
+        """Learns from a sample that was scored, unless frozen."""
         if self.frozen or predicted.frozen:
-            return loss
+            return
+        observed, decoded = target.astype(np.float64), predicted.decoded
+        y = torch.from_numpy(observed).to(self.device)
         # What is done about a change is done to the readout, so it is its own loss that is heard.
         heard = loss
         if decoded is not None:
@@ -549,7 +557,6 @@ class Model:
             detector = self.watch.update(heard)
             if detector is not None:
                 self._act_on_change(session, detector)
-        return loss
 
     def _act_on_change(self, session: Session, detector: str) -> None:
         """Lets the past count for less, hurries θ, and asks for a structure check."""
@@ -620,3 +627,8 @@ class Model:
         bank = self.learner.scattering.bank(move.layer)
         values = bank.values().detach()[bank.row(move.filter_id)]
         return RecentDrop(move.layer, move.scale, tuple(values.tolist()))
+
+
+def _scored(session: Session, predicted: Predicted, target: NDArray[np.generic]) -> float:
+    """Scores what was predicted of a sample; its loss."""
+    return session.score.add(predicted.prediction.values, target.astype(np.float64))

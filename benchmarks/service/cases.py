@@ -61,14 +61,18 @@ def open_session(model: dict[str, Any], units: int) -> pb.OpenSessionRequest:
     return pb.OpenSessionRequest(model=model["name"], session=SESSION, outputs=outputs(units))
 
 
-def predict(model: dict[str, Any], number: int) -> bytes:
+def predict(model: dict[str, Any], number: int, *, at_least_event: int = 0) -> bytes:
     """A prediction as it travels."""
-    x = to_tensor(frame(model, number))
-    return pb.PredictRequest(model=model["name"], session=SESSION, input=x).SerializeToString()
+    return pb.PredictRequest(
+        model=model["name"],
+        session=SESSION,
+        input=to_tensor(frame(model, number)),
+        at_least_event=at_least_event,
+    ).SerializeToString()
 
 
-def update(model: dict[str, Any], number: int, units: int) -> bytes:
-    """A labelled sample as it travels."""
+def update(model: dict[str, Any], number: int, units: int, *, early: bool = False) -> bytes:
+    """A labelled sample as it travels; `early`: to be answered before it is learned from."""
     x = frame(model, number)
     return pb.UpdateRequest(
         model=model["name"],
@@ -77,4 +81,5 @@ def update(model: dict[str, Any], number: int, units: int) -> bytes:
         input=to_tensor(x),
         target=pb.Target(values=to_tensor(counts(number, x, units))),
         sequence=number,
+        answer_early=early,
     ).SerializeToString()

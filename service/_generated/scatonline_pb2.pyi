@@ -342,6 +342,7 @@ class UpdateRequest(_message.Message):
     DEVICE_TIME_S_FIELD_NUMBER: _builtins.int
     HOST_TIME_S_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    ANSWER_EARLY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model."""
     session: _builtins.str
@@ -359,6 +360,11 @@ class UpdateRequest(_message.Message):
     sequence: _builtins.int
     """Number of the sample in its session, at most 2^53, each one more than the last; numbers that were
     skipped are counted as lost.
+    """
+    answer_early: _builtins.bool
+    """Answer once the sample is on disk and was predicted and scored, before the model has learned from
+    it: sooner by most of a step. The reply is the same. A Predict that is to know the sample asks for
+    at_least_event.
     """
     @_builtins.property
     def input(self) -> Global___Tensor:
@@ -379,10 +385,11 @@ class UpdateRequest(_message.Message):
         device_time_s: _builtins.float | None = ...,
         host_time_s: _builtins.float | None = ...,
         sequence: _builtins.int | None = ...,
+        answer_early: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "_sequence", b"_sequence", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "sequence", b"sequence", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "_sequence", b"_sequence", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "model", b"model", "sample_id", b"sample_id", "sequence", b"sequence", "session", b"session", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s", "_host_time_s", b"_host_time_s", "_sequence", b"_sequence", "answer_early", b"answer_early", "device_time_s", b"device_time_s", "host_time_s", b"host_time_s", "input", b"input", "model", b"model", "sample_id", b"sample_id", "sequence", b"sequence", "session", b"session", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__device_time_s: _TypeAlias = _typing.Literal["device_time_s"]  # noqa: Y015
     _WhichOneofArgType__device_time_s: _TypeAlias = _typing.Literal["_device_time_s", b"_device_time_s"]  # noqa: Y015

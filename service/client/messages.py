@@ -78,7 +78,7 @@ def predict(
     return Request("Predict", message, lambda reply: replies.prediction(reply.prediction))
 
 
-def update(
+def update(  # noqa: PLR0913 (as many as the message has)
     model: str,
     session: str,
     sample_id: str,
@@ -88,6 +88,7 @@ def update(
     device_time_s: float | None = None,
     host_time_s: float | None = None,
     sequence: int | None = None,
+    answer_early: bool = False,
 ) -> Request[Outcome]:
     """Predicts a sample, scores the prediction and learns from it.
 
@@ -101,6 +102,8 @@ def update(
         device_time_s: Time on the recording device's clock.
         host_time_s: Time since the Unix epoch on this machine's clock.
         sequence: Number of the sample in its session; what it skips is counted as lost.
+        answer_early: Answer once the sample is on disk, predicted and scored, before the model has
+            learned from it; a prediction that is to know it asks for `at_least_event`.
     """
     message = pb.UpdateRequest(
         model=model,
@@ -111,6 +114,7 @@ def update(
         device_time_s=device_time_s,
         host_time_s=host_time_s,
         sequence=sequence,
+        answer_early=answer_early,
     )
     return Request("Update", message, _outcome)
 

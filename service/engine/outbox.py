@@ -38,4 +38,6 @@ class Outbox:
         """Lets them go, in their order."""
         held, self._held = self._held, []
         for change, result in held:
-            change.result.set_result(result)
+            # An early answer has gone before.
+            if not change.result.done():
+                change.result.set_result(result)

@@ -16,6 +16,7 @@ from service.engine.admission import Admission, Linger
 from service.engine.ahead import look_ahead
 from service.engine.checking import CheckPlace
 from service.engine.checks import StructureChecks
+from service.engine.early import EarlyAnswer
 from service.engine.events import Event, apply, encode
 from service.engine.inbox import Change, Inbox, Question
 from service.engine.outbox import Outbox
@@ -194,8 +195,10 @@ class Writer:
         batch = self._under_way = self._admission.batch(first, self._served)
         if not batch:
             return
+        # Where many wait they are answered some at a time, and learning is shared work.
+        early = EarlyAnswer(batch[0]) if len(batch) == 1 and batch[0].event.early else None
         try:
-            durable = self._write(batch)
+            durable = self._write(batch, early)
         except StorageFull as error:
             _refuse(batch, error)
             self._set_storage_ready(False)
@@ -205,58 +208,70 @@ class Writer:
             raise
         self._set_storage_ready(True)
         look_ahead([change.event for change in batch], self._served)
-        self._apply_all(batch, durable)
+        self._apply_all(batch, durable, early)
         self._give_out()
 
-    def _apply_all(self, batch: list[Change[Any]], durable: "Future[None]") -> None:
+    def _apply_all(
+        self, batch: list[Change[Any]], durable: "Future[None]", early: EarlyAnswer | None
+    ) -> None:
         number = self._journal.position.number - len(batch)
         for place, change in enumerate(batch, 1):
             if self.hurried:
                 # The journal has the rest for the next process, and no checkpoint will claim it.
                 return
-            applied = self._apply(change)
+            applied = self._apply(change, early)
             try:
                 durable.result()
             except StorageBroken as error:
                 _refuse(batch[place - 1 :], error)
                 raise
-            if not self._answered(change, applied):
+            if not self._answered(change, applied, given=early is not None and early.given):
                 # What was applied before it goes out once the state is whole again.
                 self._heal(number + place, batch[place:])
                 return
 
-    def _write(self, batch: list[Change[Any]]) -> "Future[None]":
+    def _write(self, batch: list[Change[Any]], early: EarlyAnswer | None) -> "Future[None]":
         """Writes events; the future is done once the disk has them."""
         self._journal.write([encode(change.event) for change in batch])
         self._instruments.journal_batch.observe(len(batch))
         self._instruments.journal_record.set(self._journal.position.number)
-        return self._flusher.submit(self._flush, len(batch))
+        return self._flusher.submit(self._flush, len(batch), early)
 
-    def _flush(self, count: int) -> None:
+    def _flush(self, count: int, early: EarlyAnswer | None) -> None:
         """In the flusher's thread."""
         started_s = time.perf_counter()
         self._journal.flush()
         seconds = time.perf_counter() - started_s
         self._linger.flushed(count, seconds)
         self._instruments.journal_flush.observe(seconds)
+        if early is not None:
+            early.durable()
 
-    def _apply(self, change: Change[Any]) -> _Applied:
+    def _apply(self, change: Change[Any], early: EarlyAnswer | None) -> _Applied:
         applied = _Applied()
+        expected = None if early is None else early.expected
         try:
-            applied.result = apply(change.event, change.request, self._served)
+            applied.result = apply(change.event, change.request, self._served, expected)
         except Exception as error:  # noqa: BLE001 (told; what nobody foresaw is healed)
             applied.error = error
         reach("event.applied")
         return applied
 
-    def _answered(self, change: Change[Any], applied: _Applied) -> bool:
-        """Has an event answered; False if something that nobody foresaw broke it."""
+    def _answered(self, change: Change[Any], applied: _Applied, *, given: bool) -> bool:
+        """Has an event answered; False if something that nobody foresaw broke it.
+
+        Args:
+            change: The event.
+            applied: What came of it.
+            given: It has had its answer already, and the disk has it.
+        """
         error = applied.error
         if error is not None:
-            foreseen = isinstance(error, ScatOnlineError | ServiceError)
+            foreseen = isinstance(error, ScatOnlineError | ServiceError) and not given
             if not foreseen:
-                _log.error("event_broke", exc_info=error, **_place(change))
-            change.result.set_exception(error)
+                _log.error("event_broke", exc_info=error, answered=given, **_place(change))
+            if not given:
+                change.result.set_exception(error)
             return foreseen
         self._react(change.event, applied.result)
         self._outbox.put(change, applied.result)

@@ -53,6 +53,7 @@ def sample_arrived(request: pb.UpdateRequest) -> SampleArrived:
         sample,
         class_name=target if isinstance(target, str) else None,
         sequence=sequence_number(request),
+        early=request.answer_early,
     )
 
 

@@ -18,6 +18,7 @@ POINTS = (
     "journal.append",  # before records are written, or a full disk is tried again
     "journal.flush",  # written, not flushed
     "journal.flushed",  # on disk, not answered
+    "event.expected",  # to be answered early, perhaps answered, not learned from
     "event.applied",  # applied, perhaps not on disk, not published
     "event.published",  # published, not answered
     "journal.rotate",  # before a new segment is made

@@ -73,13 +73,15 @@ class Course:
         stream = client.stream(in_flight=IN_FLIGHT, reconnect=False)
         try:
             for each in unanswered:
-                if each.step.send is not None:
-                    waiting.append((each, _sent(each, stream)))
-                    if not _failed(waiting[-1][1]):
-                        continue
-                if not _settle(waiting):
+                barrier = each.step.alone or each.step.send is None
+                if barrier and not _settle(waiting):
                     return False
-                if not _ask(each, client):
+                if each.step.send is None:
+                    if not _ask(each, client):
+                        return False
+                    continue
+                waiting.append((each, _sent(each, stream)))
+                if (barrier or _failed(waiting[-1][1])) and not _settle(waiting):
                     return False
             return _settle(waiting)
         finally:

@@ -63,6 +63,28 @@ def test_a_prediction_may_wait_for_an_event(client: Client) -> None:
     assert waiting.result(30) >= event + 2
 
 
+def test_early_answers_say_the_same(client: Client) -> None:
+    model = {**ENCODER, "name": "other"}
+    client.create_model(model)
+    client.open_session("other", "day-1", UNITS)
+    for index in range(12):
+        x, y = waveform(index), counts(index)
+        usual = client.update("other", "day-1", f"s{index}", x, y)
+        soon = client.update("encoder", "day-1", f"s{index}", x, y, answer_early=True)
+        assert (usual.event, usual.loss, usual.learned) == (soon.event, soon.loss, soon.learned)
+        assert (usual.prediction.values == soon.prediction.values).all()
+        knowing = client.predict("encoder", "day-1", x, at_least_event=soon.event)
+        assert (knowing.values == client.predict("other", "day-1", x).values).all()
+    with client.stream() as stream:
+        late = [
+            stream.update("encoder", "day-1", f"t{n}", waveform(n), counts(n), answer_early=True)
+            for n in range(12)
+        ]
+        waits = stream.update("encoder", "day-1", "u", waveform(0), answer_early=True)
+    assert all(each.result(30).learned for each in late)
+    assert waits.result(30).pending
+
+
 def test_numbers_that_were_skipped_are_counted(client: Client) -> None:
     for sequence in (1, 2, 5):
         client.update("encoder", "day-1", f"s{sequence}", waveform(0), counts(0), sequence=sequence)

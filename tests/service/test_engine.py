@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,9 +17,10 @@ from scatonline.model import Model
 from scatonline.sample import Sample
 from service.engine import Engine, Event, InThreads, Notices, SampleArrived, Served, SessionOpened
 from service.engine.events import records
-from service.errors import NotReady, Overloaded, Unavailable
+from service.errors import NotReady, Overloaded, StorageBroken, Unavailable
 from service.opening import Opener
 from service.settings import Settings
+from service.storage.failpoints import arm
 from service.telemetry import Instruments
 from tests.service.running import ENCODER, counts, eventually, settings_values, waveform
 
@@ -81,6 +82,7 @@ def make(tmp_path: Path, failed: threading.Event) -> Iterator[Callable[..., Engi
         return engine
 
     yield make
+    arm({})
     for engine in made:
         engine.drain()
 
@@ -117,6 +119,99 @@ def test_an_answered_update_is_in_the_next_prediction(make: Callable[..., Engine
     for index in range(20):
         outcome = engine.submit(arrival(index)).result(30)
         assert engine.predict("day-1", waveform(0)).result(30).event == outcome.event
+
+
+@dataclass
+class Blocked:
+    """Learning that does not end before it is released."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Blocked]:
+    """Holds up learning, and nothing before it."""
+    block, learn = Blocked(), Model._learn
+    block.released.set()
+
+    def slowly(*arguments: Any) -> None:
+        block.begun.set()
+        assert block.released.wait(30)
+        learn(*arguments)
+
+    monkeypatch.setattr(Model, "_learn", slowly)
+    yield block
+    block.released.set()
+
+
+def early(index: int) -> SampleArrived:
+    return replace(arrival(index), early=True)
+
+
+def test_an_early_answer_does_not_wait_for_learning(
+    make: Callable[..., Engine], blocked: Blocked
+) -> None:
+    engine = make()
+    before = engine.submit(arrival(0)).result(30)
+    blocked.released.clear()
+    outcome = engine.submit(early(1)).result(30)
+    assert outcome.learned
+    assert outcome.event == before.event + 1
+    assert engine.predict("day-1", waveform(1)).result(30).event == before.event
+    knowing = engine.predict("day-1", waveform(1), at_least_event=outcome.event)
+    again = engine.submit(early(1))
+    assert not knowing.done()
+    assert not again.done()
+    blocked.released.set()
+    assert knowing.result(30).event == outcome.event
+    assert again.result(30) is outcome
+
+
+def test_others_are_answered_once_they_were_learned_from(
+    make: Callable[..., Engine], blocked: Blocked
+) -> None:
+    engine = make()
+    blocked.released.clear()
+    blocked.begun.clear()
+    usual = engine.submit(arrival(0))
+    assert blocked.begun.wait(30)
+    assert not usual.done()
+    blocked.released.set()
+    assert usual.result(30).learned
+
+
+def test_early_answers_leave_the_same_state(make: Callable[..., Engine], tmp_path: Path) -> None:
+    one = make(storage={"directory": str(tmp_path / "one")})
+    other = make(storage={"directory": str(tmp_path / "other")})
+    for index in range(30):
+        usual, soon = (e.submit(a(index)).result(30) for e, a in ((one, arrival), (other, early)))
+        assert (usual.event, usual.loss) == (soon.event, soon.loss)
+        np.testing.assert_array_equal(usual.prediction.values, soon.prediction.values)
+    assert status_hash(one) == status_hash(other)
+
+
+def test_nothing_is_answered_early_that_the_disk_does_not_have(
+    make: Callable[..., Engine], failed: threading.Event
+) -> None:
+    engine = make()
+    arm({"journal.flush": "eio"})
+    with pytest.raises(StorageBroken):
+        engine.submit(early(0)).result(30)
+    assert failed.wait(30)
+
+
+def test_what_breaks_after_an_early_answer_is_left_out_and_told(
+    make: Callable[..., Engine], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = make()
+    engine.submit(arrival(0)).result(30)
+    before = status_hash(engine)
+    arm({"event.expected": "eio"})
+    assert engine.submit(early(1)).result(30).learned
+    assert status_hash(engine) == before
+    assert "event_broke" in capsys.readouterr().out
+    assert engine.submit(arrival(2)).result(30).learned
 
 
 def test_predicting_changes_nothing(make: Callable[..., Engine]) -> None:
@@ -162,12 +257,12 @@ def test_what_nobody_foresaw_is_told_left_out_and_healed(
     engine, real = make(), Model.step
     breaking = {"s5", "s6"}
 
-    def breaks(model: Model, sample: Sample) -> Any:
+    def breaks(model: Model, sample: Sample, *expected: Any) -> Any:
         if sample.id in breaking:
             # Half done, as an error that nobody foresaw may leave things.
             model.event += 1
             raise ZeroDivisionError("nobody foresaw this")
-        return real(model, sample)
+        return real(model, sample, *expected)
 
     monkeypatch.setattr(Model, "step", breaks)
     pause = Pause()

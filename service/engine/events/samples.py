@@ -1,5 +1,6 @@
 """Samples and their labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -23,16 +24,25 @@ class SampleArrived(Event[Outcome]):
         sample: The sample.
         class_name: Its class, where the target came as a name.
         sequence: Its number in the session, where the sender counts.
+        early: Its sender is to be answered before it was learned from; not part of its record.
     """
 
     kind: ClassVar[str] = "sample"
     sample: Sample
     class_name: str | None = None
     sequence: int | None = None
+    early: bool = False
 
     def apply(self, served: Served) -> Outcome:
         """Predicts, scores and learns, or keeps the sample until its label comes."""
-        outcome = served.model.step(self._complete(served.model))
+        return self._step(served, None)
+
+    def apply_telling(self, served: Served, expected: Callable[[Outcome], object]) -> Outcome:
+        """As :meth:`apply`; tells the outcome before anything is learned."""
+        return self._step(served, expected)
+
+    def _step(self, served: Served, expected: Callable[[Outcome], object] | None) -> Outcome:
+        outcome = served.model.step(self._complete(served.model), expected)
         served.sequences.note(self.sample.session, self.sequence)
         return outcome
 
