@@ -23,7 +23,7 @@ def test_the_examples_run_against_the_example_settings(
     with local_service(settings_values(tmp_path, *settings["models"])) as (service, _):
         for example in EXAMPLES:
             exec(example.replace("localhost:50051", service.address), names)  # noqa: S102 (ours)
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     assert len(names["losses"]) == 38
     assert all(loss is not None for loss in names["losses"])
     assert (tmp_path / "frames.scat").stat().st_size > 0
