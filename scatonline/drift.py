@@ -67,14 +67,14 @@ def reports(
     by_id = {car.filter_id: car for car in cars}
     found = []
     for bank in banks:
-        for row, (name, drift) in enumerate(zip(bank.names, bank_drift(bank), strict=True)):
+        for name, values, drift in zip(bank.names, parameters(bank), bank_drift(bank), strict=True):
             car = by_id.get(name.id)
             found.append(
                 FilterReport(
                     id=name.id,
                     layer=name.layer,
                     scale=name.scale,
-                    parameters=parameters(bank, row),
+                    parameters=values,
                     drift=drift,
                     car=car.car if car else None,
                     car_se=car.se if car else None,
@@ -86,19 +86,23 @@ def reports(
     return tuple(found)
 
 
-def parameters(bank: FilterBank, row: int) -> dict[str, Parameter]:
-    """Present and initial parameters of one filter, those it depends on; angles modulo π."""
-    now, then = bank.values().detach()[row].tolist(), bank.initial[row].tolist()
-    scale = bank.names[row].scale
-    return {
-        spec.name: Parameter(
-            value % math.pi if spec.free else value,
-            spec.unit,
-            first % math.pi if spec.free else first,
+def parameters(bank: FilterBank) -> list[dict[str, Parameter]]:
+    """Present and initial parameters of every filter, those it depends on; angles modulo π."""
+    specs = bank.family.parameters
+    return [
+        {
+            spec.name: Parameter(
+                value % math.pi if spec.free else value,
+                spec.unit,
+                first % math.pi if spec.free else first,
+            )
+            for spec, value, first in zip(specs, now, then, strict=True)
+            if spec.least_scale <= name.scale
+        }
+        for name, now, then in zip(
+            bank.names, bank.values().detach().tolist(), bank.initial.tolist(), strict=True
         )
-        for spec, value, first in zip(bank.family.parameters, now, then, strict=True)
-        if spec.least_scale <= scale
-    }
+    ]
 
 
 def bank_drift(bank: FilterBank) -> list[dict[str, float]]:

@@ -162,9 +162,9 @@ class _Walk:
                 judged=came.judged,
                 drift=tuple(_mean_drift(bank) for bank in banks),
                 values={
-                    name.id: {key: p.value for key, p in parameters(bank, row).items()}
+                    name.id: {key: p.value for key, p in own.items()}
                     for bank in banks
-                    for row, name in enumerate(bank.names)
+                    for name, own in zip(bank.names, parameters(bank), strict=True)
                 },
             )
         )

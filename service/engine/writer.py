@@ -31,6 +31,8 @@ from service.storage.journal import Journal
 from service.telemetry import ModelInstruments
 
 T = TypeVar("T")
+# By identity of the change.
+_Early = dict[int, EarlyAnswer]
 _log = structlog.get_logger(__name__)
 
 
@@ -195,8 +197,7 @@ class Writer:
         batch = self._under_way = self._admission.batch(first, self._served)
         if not batch:
             return
-        # Where many wait they are answered some at a time, and learning is shared work.
-        early = EarlyAnswer(batch[0]) if len(batch) == 1 and batch[0].event.early else None
+        early = {id(each): EarlyAnswer(each) for each in batch if each.event.early}
         try:
             durable = self._write(batch, early)
         except StorageFull as error:
@@ -211,41 +212,40 @@ class Writer:
         self._apply_all(batch, durable, early)
         self._give_out()
 
-    def _apply_all(
-        self, batch: list[Change[Any]], durable: "Future[None]", early: EarlyAnswer | None
-    ) -> None:
+    def _apply_all(self, batch: list[Change[Any]], durable: "Future[None]", early: _Early) -> None:
         number = self._journal.position.number - len(batch)
         for place, change in enumerate(batch, 1):
             if self.hurried:
                 # The journal has the rest for the next process, and no checkpoint will claim it.
                 return
-            applied = self._apply(change, early)
+            soon = early.get(id(change))
+            applied = self._apply(change, soon)
             try:
                 durable.result()
             except StorageBroken as error:
                 _refuse(batch[place - 1 :], error)
                 raise
-            if not self._answered(change, applied, given=early is not None and early.given):
+            if not self._answered(change, applied, given=soon is not None and soon.given):
                 # What was applied before it goes out once the state is whole again.
                 self._heal(number + place, batch[place:])
                 return
 
-    def _write(self, batch: list[Change[Any]], early: EarlyAnswer | None) -> "Future[None]":
+    def _write(self, batch: list[Change[Any]], early: _Early) -> "Future[None]":
         """Writes events; the future is done once the disk has them."""
         self._journal.write([encode(change.event) for change in batch])
         self._instruments.journal_batch.observe(len(batch))
         self._instruments.journal_record.set(self._journal.position.number)
         return self._flusher.submit(self._flush, len(batch), early)
 
-    def _flush(self, count: int, early: EarlyAnswer | None) -> None:
+    def _flush(self, count: int, early: _Early) -> None:
         """In the flusher's thread."""
         started_s = time.perf_counter()
         self._journal.flush()
         seconds = time.perf_counter() - started_s
         self._linger.flushed(count, seconds)
         self._instruments.journal_flush.observe(seconds)
-        if early is not None:
-            early.durable()
+        for answer in early.values():
+            answer.durable()
 
     def _apply(self, change: Change[Any], early: EarlyAnswer | None) -> _Applied:
         applied = _Applied()

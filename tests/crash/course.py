@@ -13,8 +13,8 @@ from tests.crash.models import CLASSES, MODELS, outputs
 
 SESSION_EVERY = 90
 FREEZE_EVERY = 70
-# A sample that is answered before it is learned from; it is sent alone, as only such ones are.
-EARLY_EVERY = 7
+# A sample that is answered before it is learned from.
+EARLY_EVERY = 3
 FROZEN_FOR = 6
 # A label comes so many samples after its own.
 LATE = 2
@@ -25,12 +25,11 @@ Send = Callable[[Stream], "Future[Any]"]
 
 @dataclass(frozen=True)
 class Step:
-    """One request; one with ``ask``, and one that is ``alone``, waits for all before it."""
+    """One request; a barrier is sent alone, when everything before it was answered."""
 
     name: str
     send: Send | None = None
     ask: Callable[[Client], Any] | None = None
-    alone: bool = False
 
 
 def window(model: str, index: int) -> NDArray[np.float32]:
@@ -70,8 +69,6 @@ def steps(model: str, index: int) -> list[Step]:
     if index and index % FREEZE_EVERY == 0:
         found.append(Step(f"resume {index}", ask=lambda c: c.resume(model)))
     found.append(sample(model, index, name, f"s{index}", index))
-    if index % EARLY_EVERY == 0:
-        found.append(early(model, index, name))
     if index >= LATE and waits(index - LATE):
         found.append(label(model, index - LATE))
     return found
@@ -90,16 +87,12 @@ def last_steps(model: str, count: int) -> list[Step]:
 def sample(model: str, index: int, name: str, sample_id: str, sequence: int | None = None) -> Step:
     """A sample, every other one without its target."""
     x, y = window(model, index), None if waits(index) else target(model, index)
-    return Step(sample_id, send=lambda s: s.update(model, name, sample_id, x, y, sequence=sequence))
-
-
-def early(model: str, index: int, name: str) -> Step:
-    """One more sample, of which only the outcome is waited for."""
-    x, y = window(model, index), target(model, index)
+    early = index % EARLY_EVERY == 0
     return Step(
-        f"early-{index}",
-        send=lambda s: s.update(model, name, f"early-{index}", x, y, answer_early=True),
-        alone=True,
+        sample_id,
+        send=lambda s: s.update(
+            model, name, sample_id, x, y, sequence=sequence, answer_early=early
+        ),
     )
 
 

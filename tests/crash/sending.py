@@ -73,15 +73,13 @@ class Course:
         stream = client.stream(in_flight=IN_FLIGHT, reconnect=False)
         try:
             for each in unanswered:
-                barrier = each.step.alone or each.step.send is None
-                if barrier and not _settle(waiting):
+                if each.step.send is not None:
+                    waiting.append((each, _sent(each, stream)))
+                    if not _failed(waiting[-1][1]):
+                        continue
+                if not _settle(waiting):
                     return False
-                if each.step.send is None:
-                    if not _ask(each, client):
-                        return False
-                    continue
-                waiting.append((each, _sent(each, stream)))
-                if (barrier or _failed(waiting[-1][1])) and not _settle(waiting):
+                if not _ask(each, client):
                     return False
             return _settle(waiting)
         finally:

@@ -29,7 +29,7 @@ LIFE_S = 60.0
 # Samples of every model before the first kill, beyond its calibration; and at a time from then on.
 TAUGHT, A_TURN = 40, 10
 # Reached a few times a second at most, where the others are at every flush or event.
-SELDOM = ("event.expected", "checkpoint", "journal.rotate", "journal.prune")
+SELDOM = ("checkpoint", "journal.rotate", "journal.prune")
 NAMES = tuple(model["name"] for model in REPEATABLE)
 
 

@@ -68,7 +68,7 @@ def test_directions_repeat_after_half_a_turn(turn: float, seen: float) -> None:
     bank = make_bank(2)
     put(bank, 0, [1.0] * 4, turn=turn)
     assert bank_drift(bank)[0]["angle_rad"] == pytest.approx(seen, abs=1e-9)
-    theta = parameters(bank, 0)["theta"]
+    theta = parameters(bank)[0]["theta"]
     assert 0 <= theta.value < math.pi
     assert 0 <= theta.initial < math.pi
 
@@ -86,7 +86,7 @@ def test_half_a_turn_leaves_the_spectrum_mirrored_not_other() -> None:
 def test_parameters_have_the_names_and_units_of_the_family() -> None:
     bank = make_bank(2)
     put(bank, 2, [1.0, 1.1, 0.9, 1.2])
-    found = parameters(bank, 2)
+    found = parameters(bank)[2]
     assert {name: p.unit for name, p in found.items()} == {
         "theta": "rad",
         "xi": "rad/pixel",

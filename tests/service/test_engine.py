@@ -168,6 +168,23 @@ def test_an_early_answer_does_not_wait_for_learning(
     assert again.result(30) is outcome
 
 
+def test_early_answers_of_one_flush_go_out_one_by_one(
+    make: Callable[..., Engine], blocked: Blocked
+) -> None:
+    engine = make()
+    pause = Pause()
+    engine.submit(pause)
+    assert pause.begun.wait(30)
+    blocked.released.clear()
+    first, second, usual = (engine.submit(e) for e in (early(0), early(1), arrival(2)))
+    pause.released.set()
+    event = first.result(30).event
+    assert not second.done()
+    assert not usual.done()
+    blocked.released.set()
+    assert [second.result(30).event, usual.result(30).event] == [event + 1, event + 2]
+
+
 def test_others_are_answered_once_they_were_learned_from(
     make: Callable[..., Engine], blocked: Blocked
 ) -> None:
