@@ -51,9 +51,10 @@ class EngineLimits:
 class Engine:
     """Owns a model: one thread stores its events, applies them in order and publishes a reader.
 
-    A result is given out only after its event is on disk and the reader that contains it was
-    published. So an answered event survives any crash, and a prediction asked for after an update
-    was answered has learned from it.
+    A result is given out only after its event is on disk and, unless it was to be early, the reader
+    that contains it was published. So an answered event survives any crash, and a prediction asked
+    for after an update was answered has learned from it; after an early answer one waits for that
+    with ``at_least_event``.
 
     Args:
         served: The state; nothing else may touch it from :meth:`start` on.

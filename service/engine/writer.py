@@ -66,8 +66,8 @@ class _Applied:
 class Writer:
     """Takes events from its inbox until that is closed and empty.
 
-    A result is given out only after its event is on disk and the reader that contains it was
-    published.
+    A result is given out only after its event is on disk and, unless it was to be early, the reader
+    that contains it was published.
 
     Args:
         served: The state; nothing else may touch it from :meth:`start` on.
