@@ -1,27 +1,27 @@
 """An answer that goes out before its event was learned from."""
 
 import threading
+from concurrent.futures import Future
 from typing import Any
 
-from service.engine.inbox import Change
 from service.storage.failpoints import reach
 
 
 class EarlyAnswer:
-    """Answers a change as soon as its outcome is certain and the disk has it.
+    """Answers an event as soon as its outcome is certain and the disk has it.
 
     Two threads find that out, the writer's and the one that flushes, in either order.
 
     Args:
-        change: The change.
+        result: What whoever asked waits for.
 
     Attributes:
         given: The outcome is certain: whoever asked has been answered, or will be by the flush.
     """
 
-    def __init__(self, change: Change[Any]) -> None:
+    def __init__(self, result: "Future[Any]") -> None:
         self.given = False
-        self._change = change
+        self._result = result
         self._outcome: object = None
         self._durable = False
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class EarlyAnswer:
             self.given, self._outcome = True, outcome
             ready = self._durable
         if ready:
-            self._change.result.set_result(outcome)
+            self._result.set_result(outcome)
         reach("event.expected")
 
     def durable(self) -> None:
@@ -41,4 +41,4 @@ class EarlyAnswer:
             self._durable = True
             ready = self.given
         if ready:
-            self._change.result.set_result(self._outcome)
+            self._result.set_result(self._outcome)

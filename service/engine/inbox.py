@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from service.engine.answers import Request
+from service.engine.early import EarlyAnswer
 from service.engine.events import Event
 from service.engine.served import Served
 from service.errors import Overloaded, Unavailable
@@ -18,10 +19,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """An event that waits to be applied."""
+    """An event that waits to be applied.
+
+    Attributes:
+        event: The event.
+        result: What whoever asked waits for.
+        early: Answers it before it was learned from, if that is asked for.
+    """
 
     event: Event[T]
     result: "Future[T]" = field(default_factory=Future)
+    early: EarlyAnswer | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Two threads look for it, so it is there from the beginning.
+        early = EarlyAnswer(self.result) if self.event.early else None
+        object.__setattr__(self, "early", early)
 
     @cached_property
     def request(self) -> Request | None:

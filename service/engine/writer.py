@@ -16,7 +16,6 @@ from service.engine.admission import Admission, Linger
 from service.engine.ahead import look_ahead
 from service.engine.checking import CheckPlace
 from service.engine.checks import StructureChecks
-from service.engine.early import EarlyAnswer
 from service.engine.events import Event, apply, encode
 from service.engine.inbox import Change, Inbox, Question
 from service.engine.outbox import Outbox
@@ -31,8 +30,6 @@ from service.storage.journal import Journal
 from service.telemetry import ModelInstruments
 
 T = TypeVar("T")
-# By identity of the change.
-_Early = dict[int, EarlyAnswer]
 _log = structlog.get_logger(__name__)
 
 
@@ -197,9 +194,8 @@ class Writer:
         batch = self._under_way = self._admission.batch(first, self._served)
         if not batch:
             return
-        early = {id(each): EarlyAnswer(each) for each in batch if each.event.early}
         try:
-            durable = self._write(batch, early)
+            durable = self._write(batch)
         except StorageFull as error:
             _refuse(batch, error)
             self._set_storage_ready(False)
@@ -209,47 +205,47 @@ class Writer:
             raise
         self._set_storage_ready(True)
         look_ahead([change.event for change in batch], self._served)
-        self._apply_all(batch, durable, early)
+        self._apply_all(batch, durable)
         self._give_out()
 
-    def _apply_all(self, batch: list[Change[Any]], durable: "Future[None]", early: _Early) -> None:
+    def _apply_all(self, batch: list[Change[Any]], durable: "Future[None]") -> None:
         number = self._journal.position.number - len(batch)
         for place, change in enumerate(batch, 1):
             if self.hurried:
                 # The journal has the rest for the next process, and no checkpoint will claim it.
                 return
-            soon = early.get(id(change))
-            applied = self._apply(change, soon)
+            applied = self._apply(change)
             try:
                 durable.result()
             except StorageBroken as error:
                 _refuse(batch[place - 1 :], error)
                 raise
-            if not self._answered(change, applied, given=soon is not None and soon.given):
+            if not self._answered(change, applied):
                 # What was applied before it goes out once the state is whole again.
                 self._heal(number + place, batch[place:])
                 return
 
-    def _write(self, batch: list[Change[Any]], early: _Early) -> "Future[None]":
+    def _write(self, batch: list[Change[Any]]) -> "Future[None]":
         """Writes events; the future is done once the disk has them."""
         self._journal.write([encode(change.event) for change in batch])
         self._instruments.journal_batch.observe(len(batch))
         self._instruments.journal_record.set(self._journal.position.number)
-        return self._flusher.submit(self._flush, len(batch), early)
+        return self._flusher.submit(self._flush, batch)
 
-    def _flush(self, count: int, early: _Early) -> None:
+    def _flush(self, batch: list[Change[Any]]) -> None:
         """In the flusher's thread."""
         started_s = time.perf_counter()
         self._journal.flush()
         seconds = time.perf_counter() - started_s
-        self._linger.flushed(count, seconds)
+        self._linger.flushed(len(batch), seconds)
         self._instruments.journal_flush.observe(seconds)
-        for answer in early.values():
-            answer.durable()
+        for change in batch:
+            if change.early is not None:
+                change.early.durable()
 
-    def _apply(self, change: Change[Any], early: EarlyAnswer | None) -> _Applied:
+    def _apply(self, change: Change[Any]) -> _Applied:
         applied = _Applied()
-        expected = None if early is None else early.expected
+        expected = None if change.early is None else change.early.expected
         try:
             applied.result = apply(change.event, change.request, self._served, expected)
         except Exception as error:  # noqa: BLE001 (told; what nobody foresaw is healed)
@@ -257,14 +253,9 @@ class Writer:
         reach("event.applied")
         return applied
 
-    def _answered(self, change: Change[Any], applied: _Applied, *, given: bool) -> bool:
-        """Has an event answered; False if something that nobody foresaw broke it.
-
-        Args:
-            change: The event.
-            applied: What came of it.
-            given: It has had its answer already, and the disk has it.
-        """
+    def _answered(self, change: Change[Any], applied: _Applied) -> bool:
+        """Has an event answered; False if something that nobody foresaw broke it."""
+        given = change.early is not None and change.early.given
         error = applied.error
         if error is not None:
             foreseen = isinstance(error, ScatOnlineError | ServiceError) and not given
