@@ -1,11 +1,11 @@
 """Inputs that wait already, transformed together before their turn comes.
 
 A small model spends a sample on calling operations, not on what they do: sixteen inputs that go
-through the cascade together take little more than one alone. What a sample becomes must not depend
-on the company that it came in, or a state would depend on how busy its service was. Whether it does
-is decided by the library of Fourier transforms, which may round otherwise when it has more to do at
-a time; so that is tried for every arrangement of filters, and where a bit differs inputs go through
-alone.
+through the cascade together take little more than one alone, and 64 twice as long. What a sample
+becomes must not depend on the company that it came in, or a state would depend on how busy its
+service was. Whether it does is decided by the library of Fourier transforms, which may round
+otherwise when it has more to do at a time; so that is tried for every arrangement of filters, and
+where a bit differs inputs go through alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from scatonline.features import Layout
 from scatonline.sample import prepare_all
 
 # Few sizes, since each keeps buffers of its own.
-_SIZES = (16, 4)
+_SIZES = (64, 16, 4)
 # Inputs of the trial: as many as make groups of every size, at other places in memory.
 _TRIED = sum(_SIZES)
 
@@ -58,12 +58,13 @@ class Ahead:
             averages: Averaging by φ.
         """
         self._kept, self._filters = {}, filters
-        for group in self._groups(inputs, self._sizes_for(layout, filters, averages)):
+        for group, size in self._groups(inputs, self._sizes_for(layout, filters, averages)):
             with np.errstate(over="ignore"):  # what is too large is refused in its turn
                 x = prepare_all(self._spec, group, self._device)
+            filling = x[:1].expand(size - len(group), *x.shape[1:])
             with torch.no_grad():
-                columns = layout.columns(x, filters, averages)
-            for each, own, became in zip(group, x, columns, strict=True):
+                columns = layout.columns(torch.cat((x, filling)), filters, averages)
+            for each, own, became in zip(group, x, columns, strict=False):
                 # Held by the array, so that no other one can have its identity meanwhile.
                 self._kept[id(each)] = each, own, became
 
@@ -118,13 +119,10 @@ class Ahead:
     @staticmethod
     def _groups(
         inputs: Sequence[NDArray[np.generic]], sizes: Sequence[int]
-    ) -> Iterator[list[NDArray[np.generic]]]:
-        """Groups of these sizes; a last one, of at least two, is filled up with its first."""
+    ) -> Iterator[tuple[Sequence[NDArray[np.generic]], int]]:
+        """Groups, each with the smallest size that holds all that are left, or the largest."""
         begin = 0
-        for size in sizes:
-            while len(inputs) - begin >= size:
-                yield list(inputs[begin : begin + size])
-                begin += size
-        left = list(inputs[begin:])
-        if sizes and len(left) > 1:
-            yield left + left[:1] * (sizes[-1] - len(left))
+        while sizes and (left := len(inputs) - begin) > 1:
+            size = min((size for size in sizes if size >= left), default=sizes[0])
+            yield inputs[begin : begin + size], size
+            begin += size

@@ -492,7 +492,7 @@ class Model:
     ) -> Predicted:
         z = self.learner.standardised(columns)
         values, decoded = session.predict(x, z)
-        prediction = Prediction(values.float().cpu().numpy(), self.event)
+        prediction = Prediction(values.numpy(force=True).astype(np.float32), self.event)
         return Predicted(x, prediction, decoded, session.came, session.past, arrived_s, self.frozen)
 
     def _expire(self, now_s: float | None) -> None:
@@ -548,7 +548,7 @@ class Model:
             self.learner.learn(session, columns, y)
         session.window.append(predicted.input, y.float(), predicted.number)
         session.learned += 1
-        self.structure = replace(self.structure, learned=self.structure.learned + 1)
+        self.structure.learned += 1
         if self.active != session.name:
             # Other units, other losses.
             self.watch.forget()

@@ -52,10 +52,15 @@ class Loop:
 
     def __call__(self, size: int, *arguments: object) -> None:
         """Runs the form that suits ``size`` numbers."""
-        if size < _WORTH_SHARING or torch.get_num_threads() == 1:
-            self.alone(*arguments)
-        else:
+        if is_worth_sharing(size):
             self.shared(*arguments)
+        else:
+            self.alone(*arguments)
+
+
+def is_worth_sharing(size: int) -> bool:
+    """Whether a pass over so many numbers is for several threads."""
+    return size >= _WORTH_SHARING and torch.get_num_threads() > 1
 
 
 def follow_threads() -> None:

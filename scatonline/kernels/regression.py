@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from scatonline.kernels.arrays import Doubles
-from scatonline.kernels.compile import Loop, inner
+from scatonline.kernels.compile import Loop, inner, is_worth_sharing
 
 # For the implicit equations of counts and of classes.
 NEWTON_STEPS, CLASS_STEPS = 5, 10
@@ -46,7 +46,7 @@ def step(
     forgetting: float,
     z: Doubles,
     target: Doubles,
-    counts: tuple[Doubles, Doubles, Doubles],
+    counts: Doubles,
     precision: Doubles,
     before: Doubles,
     weights: Doubles,
@@ -61,7 +61,7 @@ def step(
         forgetting: γ.
         z: ``(width,)``, standardised columns.
         target: ``(outputs,)``, NaN where missing.
-        counts: Sum, number and largest of the observed targets before: ``(outputs,)`` each.
+        counts: ``(3, outputs)``: sum, number and largest of the observed targets before.
         precision: P, ``(width + 1, width + 1)``, the intercept first; changed in place.
         before: ``(width + 1, outputs)``, the weights.
         weights: The same after the step; written.
@@ -72,15 +72,31 @@ def step(
     Returns:
         zᵀP z/γ, and the mean curvature h.
     """
-    _aim_loop(precision.size, forgetting, z, precision, direction)
-    reach, curvature = _settle(_KINDS[kind], limits, z, target, *counts, before, direction, made)
-    held = curvature / (1 + curvature * reach)
-    _tighten_loop(precision.size, forgetting, held, direction, made, precision, before, weights)
+    number, size = _KINDS[kind], precision.size
+    if not is_worth_sharing(size):
+        found: tuple[float, float] = _step(
+            number,
+            limits,
+            forgetting,
+            z,
+            target,
+            counts,
+            precision,
+            before,
+            weights,
+            direction,
+            made,
+        )
+        return found
+    _aim_loop(size, forgetting, z, precision, direction)
+    reach, curvature = _settle(number, limits, z, target, counts, before, direction, made)
+    held = _held(reach, curvature)
+    _tighten_loop(size, forgetting, held, direction, made, precision, before, weights)
     return reach, curvature
 
 
 def expected(
-    kind: str, limits: Limits, z: Doubles, weights: Doubles, peak: Doubles, out: Doubles
+    kind: str, limits: Limits, z: Doubles, weights: Doubles, counts: Doubles, out: Doubles
 ) -> None:
     """What weights say of one sample.
 
@@ -89,10 +105,11 @@ def expected(
         limits: Bounds.
         z: ``(width,)``, standardised columns.
         weights: ``(width + 1, outputs)``, the intercept first.
-        peak: ``(outputs,)``, above which no rate is given, nor above 1 where that is more.
+        counts: ``(3, outputs)``, as :func:`step` has them; no rate is given above the largest, nor
+            above 1 where that is more.
         out: ``(outputs,)``, written.
     """
-    _expected(_KINDS[kind], limits, z, weights, peak, out)
+    _expected(_KINDS[kind], limits, z, weights, counts, out)
 
 
 @inner
@@ -122,14 +139,14 @@ def _to_chances(eta):
 
 @inner
 @no_type_check
-def _expected(kind, limits, z, weights, peak, out):
+def _expected(kind, limits, z, weights, counts, out):
     _predictor(z, weights, out)
     if kind == _SOFTMAX:
         _to_chances(out)
     elif kind == _POISSON:
         for k in range(len(out)):
             log_rate = min(max(out[k], -limits.log_rate), limits.log_rate)
-            out[k] = min(math.exp(log_rate), max(peak[k], 1.0))
+            out[k] = min(math.exp(log_rate), max(counts[PEAK, k], 1.0))
 
 
 @Loop
@@ -146,7 +163,7 @@ def _aim_loop(forgetting, z, precision, direction):
 
 @inner
 @no_type_check
-def _settle(kind, limits, z, target, total, seen, peak, before, direction, made):
+def _settle(kind, limits, z, target, counts, before, direction, made):
     """Counts, η and residuals; returns reach and curvature."""
     reach = direction[0]
     for j in range(len(z)):
@@ -154,9 +171,9 @@ def _settle(kind, limits, z, target, total, seen, peak, before, direction, made)
     _predictor(z, before, made[ETA])
     for k in range(len(target)):
         there = not math.isnan(target[k])
-        made[TOTAL, k] = total[k] + (target[k] if there else 0.0)
-        made[SEEN, k] = seen[k] + there
-        made[PEAK, k] = max(peak[k], target[k]) if there else peak[k]
+        made[TOTAL, k] = counts[TOTAL, k] + (target[k] if there else 0.0)
+        made[SEEN, k] = counts[SEEN, k] + there
+        made[PEAK, k] = max(counts[PEAK, k], target[k]) if there else counts[PEAK, k]
     if kind == _SOFTMAX:
         curvature = _settle_classes(reach, target, made)
     elif kind == _POISSON:
@@ -224,6 +241,13 @@ def _omega(goal):
     return w
 
 
+@inner
+@no_type_check
+def _held(reach, curvature):
+    """By how much of direction directionᵀ a sample makes P smaller."""
+    return curvature / (1 + curvature * reach)
+
+
 @Loop
 @no_type_check
 def _tighten_loop(forgetting, held, direction, made, precision, before, weights):
@@ -235,3 +259,17 @@ def _tighten_loop(forgetting, held, direction, made, precision, before, weights)
         row = precision[i]
         for j in range(len(direction)):
             row[j] = row[j] / forgetting - less * direction[j]
+
+
+_aim, _tighten = _aim_loop.alone, _tighten_loop.alone
+
+
+@inner
+@no_type_check
+def _step(kind, limits, forgetting, z, target, counts, precision, before, weights, direction, made):
+    """All of it on one thread: of a small step each call takes as long as what it does."""
+    _aim(forgetting, z, precision, direction)
+    reach, curvature = _settle(kind, limits, z, target, counts, before, direction, made)
+    held = _held(reach, curvature)
+    _tighten(forgetting, held, direction, made, precision, before, weights)
+    return reach, curvature

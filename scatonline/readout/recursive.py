@@ -51,16 +51,16 @@ class RecursiveView:
     Attributes:
         kind: Meaning of the targets.
         weights: ``(width + 1, outputs)``, the intercept first.
-        peak: ``(outputs,)`` largest target observed.
+        counts: Of the targets observed.
     """
 
     kind: ReadoutKind
     weights: Tensor
-    peak: Tensor
+    counts: Counts
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return predict(self.kind, self.weights, self.peak, z)
+        return predict(self.kind, self.weights, self.counts, z)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class RecursiveReadout:
             spec=spec,
             precision=torch.diag(1 / _prior(spec, weight)),
             weights=zeros.new_zeros(width + 1, outputs),
-            counts=Counts(zeros, zeros.clone(), zeros.clone()),
+            counts=Counts.none(outputs, device),
             weight=weight,
             sums=Sums.none(width, outputs, device) if spec.prior == "learned" else None,
         )
@@ -107,11 +107,11 @@ class RecursiveReadout:
 
     def predict(self, z: Tensor) -> Tensor:
         """Predictions for standardised columns ``(..., width)``: ``(..., outputs)``."""
-        return predict(self.spec.kind, self.weights, self.counts.peak, z)
+        return predict(self.spec.kind, self.weights, self.counts, z)
 
     def view(self) -> "RecursiveView":
         """As it is now; later steps do not change it."""
-        return RecursiveView(self.spec.kind, self.weights, self.counts.peak)
+        return RecursiveView(self.spec.kind, self.weights, self.counts)
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """d/dz of the mean negative log-likelihood, weights held fixed: ``(width,)``.
@@ -244,7 +244,7 @@ class RecursiveReadout:
         for name in _TABLES:
             # Loops are compiled for rows, and solvers leave columns one after the other.
             setattr(self, name, tensors[name].contiguous())
-        self.counts = Counts(*(tensors[name] for name in _COUNTS))
+        self.counts = Counts.of(*(tensors[name] for name in _COUNTS))
         self.sums = None if self.sums is None else Sums.restored(tensors)
         self.turn = meta["turn"]
 

@@ -22,17 +22,39 @@ _LIMITS = regression.Limits(*_CURVATURE, _COUNT_FLOOR, LEAST_LOG, RATE_LIMIT)
 
 @dataclass(frozen=True)
 class Counts:
-    """What the observed targets have been like, an entry an output, float64.
+    """What the observed targets have been like.
 
     Attributes:
-        total: Sum.
-        seen: Number.
-        peak: The largest.
+        table: ``(3, outputs)`` float64: their sum, their number, the largest. Never changed in
+            place, so that a reader may keep it.
     """
 
-    total: Tensor
-    seen: Tensor
-    peak: Tensor
+    table: Tensor
+
+    @classmethod
+    def none(cls, outputs: int, device: str) -> "Counts":
+        """Of no targets."""
+        return cls(torch.zeros(3, outputs, dtype=torch.float64, device=device))
+
+    @classmethod
+    def of(cls, total: Tensor, seen: Tensor, peak: Tensor) -> "Counts":
+        """From its rows."""
+        return cls(torch.stack((total, seen, peak)))
+
+    @property
+    def total(self) -> Tensor:
+        """Sum, an entry an output."""
+        return self.table[regression.TOTAL]
+
+    @property
+    def seen(self) -> Tensor:
+        """Number."""
+        return self.table[regression.SEEN]
+
+    @property
+    def peak(self) -> Tensor:
+        """The largest."""
+        return self.table[regression.PEAK]
 
     def anchor(self, link: Link) -> Tensor:
         """By what steps are divided: the mean count; 1 where there are no counts."""
@@ -43,8 +65,7 @@ class Counts:
 
     def succeeding(self, earlier: "Counts", here: Tensor, there: Tensor) -> "Counts":
         """With those of an earlier session's outputs ``there`` in the place of ``here``."""
-        pairs = ((self.total, earlier.total), (self.seen, earlier.seen), (self.peak, earlier.peak))
-        return Counts(*(own.index_copy(0, here, other[there]) for own, other in pairs))
+        return Counts(self.table.index_copy(1, here, earlier.table[:, there]))
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class Step:
     curvature: Tensor | float
 
 
-def predict(kind: ReadoutKind, weights: Tensor, peak: Tensor, z: Tensor) -> Tensor:
+def predict(kind: ReadoutKind, weights: Tensor, counts: Counts, z: Tensor) -> Tensor:
     """Predictions of ``weights`` with the intercept first.
 
     A rate, being a mean count, is never given above the largest count seen (and one): the
@@ -77,16 +98,16 @@ def predict(kind: ReadoutKind, weights: Tensor, peak: Tensor, z: Tensor) -> Tens
     Args:
         kind: Meaning of the targets.
         weights: ``(width + 1, outputs)`` float64.
-        peak: ``(outputs,)``, largest count seen.
+        counts: Of the targets seen.
         z: ``(..., width)`` standardised columns, float64.
     """
     if z.dim() == 1 and z.device.type == "cpu":
         said = np.empty(weights.shape[1])
-        regression.expected(kind, _LIMITS, z.numpy(), weights.numpy(), peak.numpy(), said)
+        regression.expected(kind, _LIMITS, z.numpy(), weights.numpy(), counts.table.numpy(), said)
         return torch.from_numpy(said)
     link = LINKS[kind]
     mean = link.mean(weights[0] + z @ weights[1:])
-    return torch.minimum(mean, peak.clamp_min(1.0)) if link.anchored else mean
+    return torch.minimum(mean, counts.peak.clamp_min(1.0)) if link.anchored else mean
 
 
 def step(
@@ -111,7 +132,7 @@ def portable(
 ) -> Step:
     """:func:`step` on any device, without a wait for it."""
     link = LINKS[spec.kind]
-    counts = Counts(
+    counts = Counts.of(
         counts.total + torch.nan_to_num(target, nan=0.0),
         counts.seen + (~torch.isnan(target)),
         torch.fmax(counts.peak, target),
@@ -144,13 +165,19 @@ def compiled(
         spec.forgetting,
         z.numpy(),
         target.numpy(),
-        (counts.total.numpy(), counts.seen.numpy(), counts.peak.numpy()),
+        counts.table.numpy(),
         precision.numpy(),
         before,
         after,
         direction,
         made,
     )
-    total, seen, peak, eta, residual = torch.from_numpy(made).unbind()
-    after_ = torch.from_numpy(after)
-    return Step(Counts(total, seen, peak), after_, eta, residual, reach, curvature)
+    rows = torch.from_numpy(made)
+    return Step(
+        Counts(rows[: regression.ETA]),
+        torch.from_numpy(after),
+        rows[regression.ETA],
+        rows[regression.RESIDUAL],
+        reach,
+        curvature,
+    )

@@ -7,9 +7,11 @@ from typing import Any
 from scatonline.structure.decision import GroupCar, Move, RecentDrop, group_car, move
 
 
-@dataclass(frozen=True)
+@dataclass
 class StructureState:
     """What the structure search remembers between checks.
+
+    Only ``learned`` is ever changed in place.
 
     Attributes:
         look: Number of the next look, from 1; α is spent over looks.

@@ -40,7 +40,13 @@ class Window:
     def append(self, x: Tensor, target: Tensor, number: int) -> None:
         """Takes one sample, the ``number``-th to come; the oldest goes once the ring is full."""
         at = self.written % len(self.inputs)
-        self.inputs[at], self.targets[at], self.numbers[at] = x, target, number
+        if self.inputs.device.type == "cpu":
+            # The same memory: PyTorch takes several times as long over an assignment.
+            inputs, targets = self.inputs.numpy(), self.targets.numpy()
+            inputs[at], targets[at] = x.numpy(), target.numpy()
+            self.numbers.numpy()[at] = number
+        else:
+            self.inputs[at], self.targets[at], self.numbers[at] = x, target, number
         self.written += 1
 
     def recent(self, ago: int) -> Tensor:

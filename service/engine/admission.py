@@ -17,8 +17,8 @@ class Linger:
     """How long to wait for more changes before a flush.
 
     A flush costs the same for one change and for many. When the last one carried several, as many
-    will probably come again, and waiting for them for less time than a flush takes pays; a lone
-    sender is never made to wait.
+    will probably come again, and waiting for them for as long as a flush takes pays; a lone sender
+    is never made to wait.
 
     Args:
         longest_s: Never longer than this.
@@ -37,7 +37,7 @@ class Linger:
     def wait(self, inbox: Inbox) -> None:
         """Waits, if that is likely to pay."""
         if self._expected > 1:
-            inbox.wait_for_changes(self._expected - 1, min(self._longest_s, self._flush_s / 2))
+            inbox.wait_for_changes(self._expected - 1, min(self._longest_s, self._flush_s))
 
 
 class Admission:

@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -42,11 +43,17 @@ def digest(*parts: NDArray[np.generic] | str | None) -> bytes:
     hashed = blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
         if isinstance(part, np.ndarray):
-            hashed.update(f"{part.dtype.str}{part.shape}".encode())
+            hashed.update(_layout(part.dtype, part.shape))
             hashed.update(np.ascontiguousarray(part).data)
         else:
             hashed.update(json.dumps(part).encode())
     return hashed.digest()
+
+
+@lru_cache(maxsize=256)
+def _layout(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Type and shape; written once for what comes again and again."""
+    return f"{dtype.str}{shape}".encode()
 
 
 class Answers:

@@ -2,9 +2,6 @@
 
 Each runs up to its engine's queue without giving way, so requests that are started in order are
 queued in order.
-
-Each runs in a task of its own, so what it binds stands on every line that is logged about its
-request.
 """
 
 import asyncio
@@ -12,11 +9,10 @@ import json
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from structlog.contextvars import bind_contextvars
-
 from service._generated import scatonline_pb2 as pb
 from service.engine import LearningSet, Models
 from service.rpc import converters, reports
+from service.rpc.answered import Answered
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +21,8 @@ T = TypeVar("T")
 class Calls:
     """The requests that both the unary methods and the stream take.
 
+    Made inside the running event loop.
+
     Args:
         models: The models that there are.
     """
@@ -32,45 +30,42 @@ class Calls:
     def __init__(self, models: Models) -> None:
         self.models = models
         self._turn = asyncio.Lock()
+        self._answered = Answered(asyncio.get_running_loop())
 
     async def open_session(self, request: pb.OpenSessionRequest) -> pb.OpenSessionReply:
         """Starts a session."""
-        bind_contextvars(session=request.session)
         event = converters.session_opened(request)
         opened = self.models.engine(request.model).submit(event)
-        return pb.OpenSessionReply(event=await asyncio.wrap_future(opened))
+        return pb.OpenSessionReply(event=await self._answered.result(opened))
 
     async def predict(self, request: pb.PredictRequest) -> pb.PredictReply:
         """Predicts with the newest published reader."""
-        bind_contextvars(session=request.session)
         engine = self.models.engine(request.model)
         session, x = converters.predict_input(request)
-        prediction = await asyncio.wrap_future(engine.predict(session, x, request.at_least_event))
+        prediction = await self._answered.result(engine.predict(session, x, request.at_least_event))
         return pb.PredictReply(prediction=converters.prediction_message(prediction))
 
     async def update(self, request: pb.UpdateRequest) -> pb.UpdateReply:
         """Predicts, scores and learns."""
-        bind_contextvars(session=request.session, sample_id=request.sample_id)
         engine = self.models.engine(request.model)
-        outcome = await asyncio.wrap_future(engine.submit(converters.sample_arrived(request)))
+        outcome = await self._answered.result(engine.submit(converters.sample_arrived(request)))
         return pb.UpdateReply(outcome=converters.outcome_message(outcome))
 
     async def label(self, request: pb.LabelRequest) -> pb.LabelReply:
         """Gives a waiting sample its target."""
-        bind_contextvars(session=request.session, sample_id=request.sample_id)
         engine = self.models.engine(request.model)
-        outcome = await asyncio.wrap_future(engine.submit(converters.label_arrived(request)))
+        outcome = await self._answered.result(engine.submit(converters.label_arrived(request)))
         return pb.LabelReply(outcome=converters.outcome_message(outcome))
 
     async def get_filters(self, request: pb.GetFiltersRequest) -> pb.GetFiltersReply:
         """A report of the model's filters."""
         engine = self.models.engine(request.model)
-        return reports.filters_reply(await asyncio.wrap_future(engine.report_now()))
+        return reports.filters_reply(await self._answered.result(engine.report_now()))
 
     async def check_structure(self, request: pb.CheckStructureRequest) -> pb.CheckStructureReply:
         """Runs a check and applies its decision."""
         engine = self.models.engine(request.model)
-        applied = await asyncio.wrap_future(engine.check_structure())
+        applied = await self._answered.result(engine.check_structure())
         return pb.CheckStructureReply(
             decision=reports.decision_message(applied), event=applied.event
         )
@@ -84,18 +79,18 @@ class Calls:
         names = request.models or self.models.engines
         engines = [self.models.engine(name) for name in names]
         asked = [engine.status(with_hash=request.include_state_hash) for engine in engines]
-        statuses = await asyncio.gather(*(asyncio.wrap_future(each) for each in asked))
+        statuses = await asyncio.gather(*(self._answered.result(each) for each in asked))
         return [reports.status_message(status) for status in statuses]
 
     async def freeze(self, request: pb.FreezeRequest) -> pb.FreezeReply:
         """Stops learning."""
         done = self.models.engine(request.model).submit(LearningSet(frozen=True))
-        return pb.FreezeReply(event=await asyncio.wrap_future(done))
+        return pb.FreezeReply(event=await self._answered.result(done))
 
     async def resume(self, request: pb.ResumeRequest) -> pb.ResumeReply:
         """Goes on with learning."""
         done = self.models.engine(request.model).submit(LearningSet(frozen=False))
-        return pb.ResumeReply(event=await asyncio.wrap_future(done))
+        return pb.ResumeReply(event=await self._answered.result(done))
 
     async def list_checkpoints(self, request: pb.ListCheckpointsRequest) -> pb.ListCheckpointsReply:
         """What a model can be rolled back to."""
@@ -112,7 +107,7 @@ class Calls:
         """Returns a model to a checkpoint."""
         engine = self.models.engine(request.model)
         event = await asyncio.to_thread(engine.rollback, request.to_event)
-        return pb.RollbackReply(event=await asyncio.wrap_future(engine.submit(event)))
+        return pb.RollbackReply(event=await self._answered.result(engine.submit(event)))
 
     async def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsReply:
         """Names of all models."""
@@ -143,7 +138,7 @@ class Calls:
         engine, state = await self._in_turn(self.models.import_, content, name, replace)
         if state is None:
             return pb.ImportModelReply(model=engine.name, event=engine.report.event)
-        event = await asyncio.wrap_future(engine.submit(state))
+        event = await self._answered.result(engine.submit(state))
         return pb.ImportModelReply(model=engine.name, event=event)
 
     async def _in_turn(self, change: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

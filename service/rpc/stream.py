@@ -51,7 +51,7 @@ class StreamSession:
 
     Args:
         calls: What requests do.
-        refuse: Error of a request for a model → what the client is told.
+        refuse: Error, and the request that it ended → what the client is told.
         in_flight: Unanswered requests at a time.
         most_bytes: Bytes of those requests.
         stopping: Set when the service stops; the stream then answers what it has read and ends.
@@ -60,7 +60,7 @@ class StreamSession:
     def __init__(
         self,
         calls: Calls,
-        refuse: Callable[[Exception, str], Refusal],
+        refuse: Callable[[Exception, object], Refusal],
         *,
         in_flight: int,
         most_bytes: int,
@@ -124,7 +124,7 @@ class StreamSession:
             if isinstance(error, StorageBroken):
                 self._broken_by = error
                 self._broken.set()
-            refusal = self._refuse(error, _model(request))
+            refusal = self._refuse(error, _own(request))
             fault = pb.Fault(
                 code=refusal.number, message=refusal.message, retry_after_ms=refusal.retry_ms
             )
@@ -144,7 +144,7 @@ class StreamSession:
                 raise InvalidRequest("request: got none, expected predict, update or label")
 
 
-def _model(request: pb.StreamRequest) -> str:
-    """Name of the model that a request is for; empty if it is for none."""
+def _own(request: pb.StreamRequest) -> object:
+    """The request that travels in one of a stream, if there is one."""
     kind = request.WhichOneof("request")
-    return getattr(request, kind).model if kind else ""
+    return getattr(request, kind) if kind else None

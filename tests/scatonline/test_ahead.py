@@ -50,9 +50,9 @@ def test_a_state_does_not_depend_on_what_came_together(
     kind: ReadoutKind, dimensions: int, values: dict[str, Any]
 ) -> None:
     alone = opened(kind, dimensions, values)
-    samples = stream(alone.spec, 75)
+    samples = stream(alone.spec, 90)
     step_each(alone, samples)
-    for flushes in ((75,), (1, 30, 3, 41), (20, 20, 20, 15)):
+    for flushes in ((90,), (1, 30, 3, 56), (20, 20, 20, 30)):
         model, begin = opened(kind, dimensions, values), 0
         for count in flushes:
             some = samples[begin : begin + count]
@@ -65,7 +65,7 @@ def test_a_state_does_not_depend_on_what_came_together(
 def test_inputs_go_through_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the tests above would hold of a model that never looks ahead."""
     model = opened("poisson", 1, FIXED)
-    samples = stream(model.spec, 20)
+    samples = stream(model.spec, 70)
     model.look_ahead(samples[:2])  # the trial is behind it
     batches = []
     columns = Layout.columns
@@ -77,7 +77,7 @@ def test_inputs_go_through_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Layout, "columns", counted)
     model.look_ahead(samples)
     step_each(model, samples)
-    assert batches == [16, 4]
+    assert batches == [64, 16]
 
 
 def test_looking_changes_nothing() -> None:

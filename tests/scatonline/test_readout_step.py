@@ -33,7 +33,7 @@ def drawn(
     precision = 10 ** rng.uniform(-5, 0) * (half @ half.T)
     weights = rng.normal(0, 0.3, (width + 1, outputs))
     tensors = [torch.from_numpy(each) for each in (z, y, *counts, precision, weights)]
-    return tensors[0], tensors[1], Counts(*tensors[2:5]), tensors[5], tensors[6]
+    return tensors[0], tensors[1], Counts.of(*tensors[2:5]), tensors[5], tensors[6]
 
 
 def numbers(step: Step) -> list[Tensor]:
@@ -86,6 +86,6 @@ def test_one_sample_is_predicted_as_among_others(
 ) -> None:
     """Alone it goes through the compiled form, in company through PyTorch's operations."""
     z, _, counts, _, weights = drawn(kind, seed, width, outputs, missing=False)
-    alone = predict(kind, weights, counts.peak, z)
-    among = predict(kind, weights, counts.peak, torch.stack((z, -z)))[0]
+    alone = predict(kind, weights, counts, z)
+    among = predict(kind, weights, counts, torch.stack((z, -z)))[0]
     assert torch.allclose(alone, among, rtol=1e-9, atol=1e-12)
