@@ -22,6 +22,7 @@ from service.errors import InvalidRequest
 from service.rpc.converters import session_opened
 from service.rpc.status import RETRY_KEY
 from service.wire import to_tensor
+from tests.service.engines import Pause
 from tests.service.running import (
     ENCODER,
     LocalService,
@@ -31,7 +32,6 @@ from tests.service.running import (
     settings_values,
     waveform,
 )
-from tests.service.test_engine import Pause
 
 Serve = Callable[..., Any]
 
