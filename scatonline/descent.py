@@ -114,8 +114,11 @@ class Descent:
 
         Twice a step: filters that came at different times have different momenta.
         """
+        groups = self._groups(bank)
+        if not groups:
+            return rows
         tied, shared = rows.clone(), shaping(bank)
-        for group in self._groups(bank):
+        for group in groups:
             mean = rows[group].mean(0, keepdim=True)
             tied[group] = torch.where(shared, mean, rows[group])
         return tied

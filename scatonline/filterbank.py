@@ -83,6 +83,8 @@ class FilterBank(nn.Module):
         self.names: list[FilterName] = []
         self.made: dict[int, int] = {}
         self._known: _Known | None = None
+        # Asked for four times a step of θ; the same until bounds change.
+        self._coordinates: Coordinates | None = None
         width = len(family.parameters)
         kinds = Kinds.of(family.parameters)
         self.register_buffer("angle", kinds.angle, persistent=False)
@@ -126,7 +128,13 @@ class FilterBank(nn.Module):
 
     def coordinates(self) -> Coordinates:
         """The map between :attr:`theta` and natural values."""
-        return Coordinates(self._kinds(), self.lower, self.upper)
+        if torch.compiler.is_compiling():
+            return Coordinates(self._kinds(), self.lower, self.upper)
+        if self._coordinates is None:
+            # What is made in inference mode could be part of no graph later.
+            with torch.inference_mode(False):
+                self._coordinates = Coordinates(self._kinds(), self.lower, self.upper)
+        return self._coordinates
 
     def values(self) -> Tensor:
         """Natural parameter values, ``(filters, parameters)`` float64."""
@@ -243,7 +251,7 @@ class FilterBank(nn.Module):
         return self.theta.detach(), self.lower, self.upper, self.initial
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": None}
+        return {**self.__dict__, "_known": None, "_coordinates": None}
 
     def get_extra_state(self) -> dict[str, Any]:
         """Identities of the filters, for ``state_dict``."""
@@ -260,6 +268,7 @@ class FilterBank(nn.Module):
         if all(prefix + name in state_dict for name in _TABLES):
             saved = (state_dict[prefix + name] for name in _TABLES)
             self._set(*(torch.empty_like(table, device=self.lower.device) for table in saved))
+        self._coordinates = None
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FilterBank":
@@ -269,6 +278,7 @@ class FilterBank(nn.Module):
             return tensor.to(fn(torch.empty(0, device=tensor.device)).device)
 
         super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        self._coordinates = None
         return self
 
     def _set(self, theta: Tensor, lower: Tensor, upper: Tensor, initial: Tensor) -> None:
@@ -276,6 +286,7 @@ class FilterBank(nn.Module):
         self.register_buffer("lower", lower)
         self.register_buffer("upper", upper)
         self.register_buffer("initial", initial)
+        self._coordinates = None
 
     def _close(self, levels: int, layers: int) -> None:
         """Takes the filters away that are not open at the start; their ids were never given."""
