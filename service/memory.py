@@ -16,7 +16,7 @@ def settle() -> None:
 
     What was imported stays. Looking through it for garbage, again and again, would hold all threads
     up for a tenth of a second, and be put off until much garbage is there. What is new is looked
-    through when there is more of it than two or three requests under way.
+    through once some hundreds of requests have left it, not after every few.
 
     Threads come and go with checkpoints, checks and models, and glibc gives them arenas in turn, up
     to eight a processor. Each keeps what its threads have freed, and a state that was copied in one
