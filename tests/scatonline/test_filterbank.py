@@ -1,5 +1,6 @@
 """Whatever happens to a bank, it stays within its bound and its filters keep their identity."""
 
+import copy
 import math
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from scatonline.config import BankSpec, Bound
 from scatonline.errors import NumericalError, UnknownName
-from scatonline.families import FAMILIES, make_family
+from scatonline.families import FAMILIES, Coordinates, Kinds, make_family
 from scatonline.filterbank import FilterBank
 from scatonline.scattering import Scattering
 
@@ -214,6 +215,31 @@ def test_restored_bank_is_the_bank() -> None:
         assert torch.equal(by_id(other)[key], psi)
     values = bank.values()[0].tolist()
     assert other.add(0, values) == bank.add(0, values)
+
+
+@pytest.mark.parametrize("way", ["add", "drop", "restore", "load", "copy"])
+def test_values_follow_bounds_however_they_change(way: str) -> None:
+    """What is kept of them was asked for before, in inference mode even."""
+    bank, other = make_bank("morlet", 2, "open"), make_bank("morlet", 2, "open")
+    with torch.inference_mode():
+        bank.values()
+    other.drop("1/j0/1")
+    other.add(1, [0.3, 1.1, 1.9, 0.9])
+    match way:
+        case "add":
+            bank.add(1, [0.3, 1.1, 1.9, 0.9])
+        case "drop":
+            bank.drop("1/j0/1")
+        case "restore":
+            bank.restore(other.names, other.made, *(t.clone() for t in other.tables()))
+        case "load":
+            bank.load_state_dict(other.state_dict())
+        case "copy":
+            bank = copy.deepcopy(bank)
+    kinds = Kinds(bank.angle, bank.ratio)
+    anew = Coordinates(kinds, bank.lower, bank.upper).natural(bank.theta)
+    assert torch.equal(bank.values(), anew)
+    assert torch.autograd.grad(bank.values().sum(), bank.theta)[0].isfinite().all()
 
 
 @pytest.mark.parametrize(("shape", "max_order"), [((16, 16), 2), ((16, 16), 3), ((64,), 3)])
