@@ -126,6 +126,10 @@ def durable_updates(quick: bool) -> list[Figure]:
         Figure("the model's own step, alone", 1e3 * fixed["step_s"], "ms"),
         Figure("the same, 32 that waited", 1e3 * fixed["together_s"], "ms"),
         Figure("of an update: that", 100 * fixed["together_s"] * fixed["rate"], "%"),
+        Figure("of an update: the event loop's processor time", 1e3 * fixed["loop_s"], "ms"),
+        Figure("of an update: the writer's", 1e3 * fixed["writer_s"], "ms"),
+        Figure("of an update: the client's", 1e3 * fixed["client_s"], "ms"),
+        Figure("of an echo: the event loop's", 1e3 * fixed["echo_s"], "ms"),
         Figure("updates ÷ echoes, θ learned", learning["share"], ""),
         Figure(
             "of an update: the step, θ learned",
@@ -143,7 +147,7 @@ def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
 
     async def measure(
         server: processes.Server, bare: processes.Server, plain: processes.Server
-    ) -> list[tuple[load.Times, load.Times, load.Times]]:
+    ) -> tuple[list[tuple[load.Times, load.Times, load.Times]], NDArray[np.float64]]:
         async with (
             grpc.aio.insecure_channel(server.address) as channel,
             grpc.aio.insecure_channel(bare.address) as beside,
@@ -154,6 +158,11 @@ def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
             back, plainly = load.sender(beside, echo.METHOD), load.sender(besides, echo.METHOD)
             await load.closed(send, [cases.update(model, n, units) for n in range(200)], 16)
             found = []
+            spent = {send: np.zeros(4), back: np.zeros(4)}
+
+            def computed() -> NDArray[np.float64]:
+                return np.array([*server.computed_s(), time.process_time(), bare.computed_s()[0]])
+
             for number in range(rounds):
                 first = 1000 + number * (count + 200)
                 requests = [cases.update(model, first + n, units) for n in range(count + 200)]
@@ -161,9 +170,12 @@ def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
                 for one in (send, back, plainly):
                     # So that it does not matter who was asked before.
                     await load.closed(one, requests[:200], 64)
+                    before = computed()
                     each.append(await load.closed(one, requests[200:], 64))
+                    if one is not plainly:
+                        spent[one] += (computed() - before) / (rounds * count)
                 found.append((each[0], each[1], each[2]))
-            return found
+            return found, np.array([*spent[send][:3], spent[back][3]])
 
     with (
         _folder() as folder,
@@ -171,7 +183,7 @@ def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
         processes.echo(folder, "asyncio") as plain,
         processes.scatonline(folder, model) as server,
     ):
-        found = asyncio.run(measure(server, bare, plain))
+        found, spent = asyncio.run(measure(server, bare, plain))
         flushes = server.metric("scatonline_journal_flush_seconds_count")
         flush_s = server.metric("scatonline_journal_flush_seconds_sum") / flushes
         events = server.metric("scatonline_journal_batch_events_sum") / flushes
@@ -180,6 +192,7 @@ def _updates(model: dict[str, Any], quick: bool) -> dict[str, float]:
         "echoes": float(np.median([bare.rate for _, bare, _ in found])),
         "share": float(np.median([ours.rate / bare.rate for ours, bare, _ in found])),
         "plain_share": float(np.median([ours.rate / plain.rate for ours, _, plain in found])),
+        **dict(zip(("loop_s", "writer_s", "client_s", "echo_s"), spent.tolist(), strict=True)),
         "step_s": _own_step_s(model, units),
         "together_s": _own_step_s(model, units, together=32),
         "events": events,
@@ -239,7 +252,7 @@ def _sixty_hertz(quick: bool, *, early: bool) -> dict[str, float]:
     model, units, count = cases.MOVIE, 64, 60 * (10 if quick else 60)
     warm = 120
 
-    async def measure(server: processes.Server) -> tuple[load.Times, load.Times, float]:
+    async def measure(server: processes.Server) -> tuple[load.Times, load.Times, float, float]:
         async with (
             grpc.aio.insecure_channel(server.address) as channel,
             grpc.aio.insecure_channel(server.address) as other,
@@ -249,16 +262,18 @@ def _sixty_hertz(quick: bool, *, early: bool) -> dict[str, float]:
             await load.closed(send, [cases.update(model, n, units) for n in range(warm)], 1)
             frames = [cases.update(model, warm + n, units, early=early) for n in range(count)]
             asked = [cases.predict(model, n) for n in range(count)]
+            _, before_s = server.computed_s()
             both = await asyncio.gather(
                 load.paced(send, frames, 60.0), load.paced(ask, asked, 60.0)
             )
             ended_s = time.perf_counter()
             # The session's opening is an event, too.
             await ask(cases.predict(model, 0, at_least_event=1 + warm + count))
-            return both[0], both[1], time.perf_counter() - ended_s
+            behind_s = time.perf_counter() - ended_s
+            return both[0], both[1], behind_s, (server.computed_s()[1] - before_s) / count
 
     with _folder() as folder, processes.scatonline(folder, model) as server:
-        updates, predictions, behind_s = asyncio.run(measure(server))
+        updates, predictions, behind_s, writer_s = asyncio.run(measure(server))
         flush_s = server.metric("scatonline_journal_flush_seconds_sum") / server.metric(
             "scatonline_journal_flush_seconds_count"
         )
@@ -271,6 +286,7 @@ def _sixty_hertz(quick: bool, *, early: bool) -> dict[str, float]:
         "prediction, p99": predictions.ms(99),
         "flush, mean": flush_s * 1e3,
         "learning behind the last outcome": behind_s * 1e3,
+        "of a frame: the writer's processor time": writer_s * 1e3,
         "refused": float(sum((updates.failures | predictions.failures).values())),
     }
 

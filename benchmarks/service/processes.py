@@ -49,6 +49,18 @@ class Server:
         """Sum of a metric's series."""
         return sum(value for (found, _), value in self.metrics().items() if found == name)
 
+    def computed_s(self) -> tuple[float, float]:
+        """Processor seconds so far: of the event loop's thread, and of each other one's the most.
+
+        Of a service with one model that learns, that other one is the model's writer.
+        """
+        spent = {
+            int(thread.name): int((thread / "schedstat").read_text().split()[0]) / 1e9
+            for thread in Path(f"/proc/{self.process.pid}/task").glob("*")
+        }
+        loop_s = spent.pop(self.process.pid)
+        return loop_s, max(spent.values())
+
     def kill(self) -> None:
         """Ends it with no chance to do anything."""
         self.process.kill()
