@@ -123,11 +123,13 @@ class Stream:
                 self._converse_until_broken()
         except ClientError as error:
             ended = error
-        with self._changed:
-            self._ended = ended
-            refuse = self._outbox.give_up(ended)
-            self._changed.notify_all()
-        refuse()
+        finally:
+            # Whatever it was that ended it, nobody waits for an answer any more.
+            with self._changed:
+                self._ended = ended
+                refuse = self._outbox.give_up(ended)
+                self._changed.notify_all()
+            refuse()
 
     def _something_to_do(self) -> bool:
         """Waits for something to send; False once the stream is closed and all is answered."""

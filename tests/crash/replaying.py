@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 Hashes = dict[int, str]
@@ -16,8 +17,9 @@ def replayed(folder: Path, events: Iterable[int]) -> list[tuple[Hashes, Witness]
         folder: Folder of the model; its service must not be running.
         events: Event numbers; those before a checkpoint are left out of its replay.
     """
-    with _CONTEXT.Pool(1) as pool:
-        return pool.apply(_replay, (folder, frozenset(events)))
+    # A pool of `multiprocessing` waits for ever for a process that has died.
+    with ProcessPoolExecutor(1, mp_context=_CONTEXT) as pool:
+        return pool.submit(_replay, folder, frozenset(events)).result()
 
 
 def _replay(folder: Path, events: frozenset[int]) -> list[tuple[Hashes, Witness]]:

@@ -161,6 +161,7 @@ def served_as(name: str, folder: Path) -> AbstractContextManager[tuple[Life, Cli
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * SOAK_S + 600)
 def test_memory_and_cost_stay_as_they_are(tmp_path: Path) -> None:
     with served_as("old", tmp_path) as old:
         course = run(*old)

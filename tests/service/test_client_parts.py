@@ -14,6 +14,7 @@ from service._generated import scatonline_pb2 as pb
 from service.client import ClientError, messages
 from service.client.outbox import Outbox
 from service.client.retries import LONGEST_PAUSE_S, Attempts, Backoff, Outage
+from service.client.stream import Stream
 from service.wire import to_tensor
 
 GONE = ClientError(grpc.StatusCode.UNAVAILABLE, "gone")
@@ -210,3 +211,17 @@ def test_a_reply_that_cannot_be_read_fails_its_request() -> None:
 def test_a_bound_of_nothing_is_refused(bounds: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
         Outbox(*bounds, lasting=True)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_stream_that_broke_in_a_way_nobody_foresaw() -> None:
+    def break_down(_: object) -> Any:
+        raise RuntimeError("unforeseen")
+
+    stream = Stream(break_down, Outbox(1, 10**6, lasting=True), outage_s=60.0)
+    # There is room for one: the others would wait for its answer.
+    for _ in range(3):
+        error = stream.send(sample(10)).exception(10)
+        assert isinstance(error, ClientError)
+        assert error.code is grpc.StatusCode.CANCELLED
+    stream.close()
