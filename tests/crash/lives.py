@@ -1,5 +1,6 @@
 """`scatonline serve` in one process after another, each of which can be killed at any moment."""
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -17,6 +18,8 @@ import yaml
 from service.client import Client
 
 START_S = 120.0
+# Characters of a log that a failed test shows.
+TOLD = 20_000
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.crash.warm"])
 
@@ -64,6 +67,14 @@ class Life:
         """Its log and that of the lives before it."""
         return self.log.read_text() if self.log.exists() else ""
 
+    def show(self) -> None:
+        """Prints the end of its log and, while it lives, where each of its threads is."""
+        if self.process.is_alive():
+            assert self.process.pid is not None
+            os.kill(self.process.pid, signal.SIGUSR1)
+            time.sleep(1.0)
+        print(self.told()[-TOLD:])
+
     def kill(self) -> None:
         """Ends it as a power cut would."""
         self.process.kill()
@@ -87,6 +98,9 @@ def life(folder: Path, values: dict[str, Any], failpoints: str = "") -> Iterator
     one = Life(folder, values, failpoints)
     try:
         yield one
+    except BaseException:
+        one.show()
+        raise
     finally:
         one.kill()
 
@@ -106,6 +120,7 @@ def _serve(config: str, ready: str, log: str, failpoints: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(descriptor, stream.fileno())
+    faulthandler.register(signal.SIGUSR1)
     from service.cli import main
 
     raise SystemExit(main(["serve", "--config", config, "--ready-file", ready]))

@@ -65,7 +65,8 @@ def answered(sent: Sequence["Future[Outcome]"]) -> dict[int, Outcome]:
 def stop(one: Life, signals: int) -> float:
     """Seconds that it took; its health says so first."""
     with grpc.insecure_channel(f"127.0.0.1:{one.ports['grpc_port']}") as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        stub = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=60)
         next(watch)
         begun_s = time.monotonic()
         one.terminate()
