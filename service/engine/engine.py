@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -111,7 +111,13 @@ class Engine:
         return self._writer.storage_ready
 
     def start(self) -> None:
-        """Starts the writer's thread."""
+        """Starts its threads.
+
+        Those that predict are there before the writer can ask for one, which would inherit the
+        writer's priority.
+        """
+        together = threading.Barrier(self._limits.readers)
+        wait([self._readers.submit(together.wait) for _ in range(self._limits.readers)])
         self._writer.start(self._waiting.reached, self._ended)
 
     def submit(self, event: Event[T]) -> "Future[T]":

@@ -19,6 +19,7 @@ from service.engine.checks import StructureChecks
 from service.engine.events import Event, apply, encode
 from service.engine.inbox import Change, Inbox, Question
 from service.engine.outbox import Outbox
+from service.engine.priority import LEARNING, give_way
 from service.engine.reactions import Reactions
 from service.engine.recovery import recovered
 from service.engine.reporter import Reporter
@@ -151,6 +152,7 @@ class Writer:
         bind_contextvars(model=self._name)
         failed = False
         try:
+            give_way(LEARNING)
             while not (self.inbox.finished or self.hurried):
                 task = self.inbox.take(self._seconds_until_chore())
                 if isinstance(task, Question):

@@ -1,13 +1,13 @@
 """Structure checks in a process of their own, one after another."""
 
 import multiprocessing
-import os
 import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
 
 from scatonline.structure import StructureCheck
+from service.engine import priority
 from service.engine.checking.pipe import receive, send
 from service.engine.checking.place import Finding
 from service.engine.checking.worker import serve
@@ -15,9 +15,6 @@ from service.errors import CheckLost, Unavailable
 
 _SPAWN = multiprocessing.get_context("spawn")
 _REAPED_S = 5.0
-# Everything else comes first; but where all processors are busy for long a check must end, too:
-# the very lowest would leave it a hundredth of one.
-_LOW = 10
 
 
 class InProcess:
@@ -171,4 +168,4 @@ def _start_last_and_deaf(process: "multiprocessing.context.SpawnProcess") -> Non
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert process.pid is not None
-    os.setpriority(os.PRIO_PROCESS, process.pid, _LOW)
+    priority.lower(process.pid, priority.CHECKING)
