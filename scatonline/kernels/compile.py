@@ -64,9 +64,13 @@ def is_worth_sharing(size: int) -> bool:
 
 
 def follow_threads() -> None:
-    """Lets this thread's loops run on as many threads as PyTorch's operations; once a pass."""
+    """Lets this thread's loops run on as many threads as PyTorch's operations; once a pass.
+
+    Where that is one, no loop is shared and Numba need not be asked: it answers behind a lock that
+    forked processes have in common, and one that is killed meanwhile keeps it for ever.
+    """
     most = min(torch.get_num_threads(), _MOST_THREADS)
-    if numba.get_num_threads() != most:
+    if most > 1 and numba.get_num_threads() != most:
         numba.set_num_threads(most)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from scatonline.config import BankSpec
 from scatonline.fourier import crop, fold_filters
 from scatonline.kernels import bank, moduli, morlet, orthonormal, padding, polar, products, spectra
-from scatonline.kernels.compile import Loop
+from scatonline.kernels.compile import Loop, follow_threads
 from scatonline.scattering import Scattering
 
 Array = NDArray[Any]
@@ -142,6 +142,19 @@ def assert_same_to_rounding(got: Any, expected: Any) -> None:
     largest = float(np.abs(expected).max(initial=0.0))
     tolerance = 64 * float(np.finfo(got.dtype).eps)
     np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * largest)
+
+
+def test_numba_is_asked_for_its_threads_only_where_pytorch_has_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It answers behind a lock that a killed process keeps from those forked beside it."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(numba, "get_num_threads", mock.Mock(side_effect=AssertionError("asked")))
+    follow_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if torch.get_num_threads() > 1:
+        with pytest.raises(AssertionError, match="asked"):
+            follow_threads()
 
 
 @pytest.mark.parametrize(("threads", "size"), [(1, 2**20), (2, 2**6), (2, 2**20)])
