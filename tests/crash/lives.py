@@ -20,8 +20,8 @@ from service.client import Client
 START_S = 120.0
 # Characters of a log that a failed test shows.
 TOLD = 20_000
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.crash.warm"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.crash.warm"])
 
 
 class Died(Exception):
@@ -43,7 +43,7 @@ class Life:
         config = folder / "settings.yaml"
         config.write_text(yaml.safe_dump(values))
         self.log = folder / "log.txt"
-        self.process: ForkServerProcess = _CONTEXT.Process(
+        self.process: ForkServerProcess = CONTEXT.Process(
             target=_serve, args=(str(config), str(self._ready), str(self.log), failpoints)
         )
         self.process.start()
